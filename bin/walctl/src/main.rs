@@ -1,0 +1,2 @@
+//! walctl.
+fn main() {}

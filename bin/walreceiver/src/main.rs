@@ -1,0 +1,2 @@
+//! walreceiver.
+fn main() {}

@@ -1,0 +1,2 @@
+//! walsender.
+fn main() {}
