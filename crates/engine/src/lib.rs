@@ -1,1 +1,3 @@
 //! walship engine.
+
+pub mod page;
