@@ -1,0 +1,278 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use walship_types::{Lsn, Timestamp};
+
+use crate::{PrimaryMessage, StandbyStatus};
+
+/// How a receiver reports and how long it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiverOptions {
+    /// `wal_receiver_status_interval`: longest time between reports; zero for never by time.
+    pub status_interval: Duration,
+    /// `wal_receiver_timeout`: silence after which the sender is given up; zero for never.
+    pub timeout: Duration,
+}
+
+/// What the owner of a [`ReceiverHalf`] has to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiverRequest {
+    /// Send this report.
+    Report(StandbyStatus),
+    /// Nothing was heard for the whole timeout: close.
+    TimedOut {
+        /// How long nothing was heard.
+        silence: Duration,
+    },
+    /// Nothing to do before a message comes, a position moves, or this time.
+    Wait {
+        /// When to look again.
+        until: Option<Instant>,
+    },
+}
+
+/// Something that a correct sender cannot have sent; SQLSTATE 08P01.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiverViolation {
+    /// The log's bytes do not continue those before.
+    #[error("log stream is not contiguous: got data at {found}, expected {expected}")]
+    Gap {
+        /// Where it must go on.
+        expected: Lsn,
+        /// Where it does.
+        found: Lsn,
+    },
+    /// The bytes reach beyond 64 bits.
+    #[error("log stream from {start} with {length} bytes reaches beyond the last position")]
+    Overflow {
+        /// First byte.
+        start: Lsn,
+        /// Number of bytes.
+        length: usize,
+    },
+}
+
+/// The receiving end of a log stream: it holds the stream to be contiguous, and decides
+/// when to report and when to give up. Reports are due when what was written or made
+/// durable moved (somebody may wait for it), when replay moved, when the sender asks,
+/// and at the latest after the status interval.
+#[derive(Debug)]
+pub struct ReceiverHalf {
+    expected: Lsn,
+    write: Lsn,
+    flush: Lsn,
+    apply: Lsn,
+    sender_end: Lsn,
+    sender_time: Option<Timestamp>,
+    options: ReceiverOptions,
+    last_heard: Instant,
+    last_report: Option<Instant>,
+    pinged: bool,
+    due: bool,
+}
+
+impl ReceiverHalf {
+    /// A stream from `start`; everything before it is durable here, and `apply` of it
+    /// visible. The first report is due at once.
+    pub fn new(start: Lsn, apply: Lsn, options: ReceiverOptions, now: Instant) -> ReceiverHalf {
+        ReceiverHalf {
+            expected: start,
+            write: start,
+            flush: start,
+            apply,
+            sender_end: Lsn::INVALID,
+            sender_time: None,
+            options,
+            last_heard: now,
+            last_report: None,
+            pinged: false,
+            due: true,
+        }
+    }
+
+    /// A message came; log bytes are given back together with where they go.
+    pub fn received(
+        &mut self,
+        message: PrimaryMessage,
+        now: Instant,
+    ) -> Result<Option<(Lsn, Bytes)>, ReceiverViolation> {
+        self.last_heard = now;
+        self.pinged = false;
+        match message {
+            PrimaryMessage::Keepalive { end, time, reply_requested } => {
+                self.sender_end = self.sender_end.max(end);
+                self.sender_time = Some(time);
+                self.due |= reply_requested;
+                Ok(None)
+            }
+            PrimaryMessage::XLogData { start, end, time, data } => {
+                if start != self.expected {
+                    return Err(ReceiverViolation::Gap { expected: self.expected, found: start });
+                }
+                let length = data.len();
+                let next = start.checked_add(length as u64);
+                self.expected = next.ok_or(ReceiverViolation::Overflow { start, length })?;
+                self.sender_end = self.sender_end.max(end);
+                self.sender_time = Some(time);
+                Ok((length > 0).then_some((start, data)))
+            }
+        }
+    }
+
+    /// Everything before `to` was handed to the operating system.
+    pub fn wrote(&mut self, to: Lsn) {
+        assert!(to <= self.expected, "wrote {to}, but received only up to {}", self.expected);
+        self.due |= to > self.write;
+        self.write = self.write.max(to);
+    }
+
+    /// Everything before `to` is durable.
+    pub fn flushed(&mut self, to: Lsn) {
+        assert!(to <= self.write, "flushed {to}, but wrote only up to {}", self.write);
+        self.due |= to > self.flush;
+        self.flush = self.flush.max(to);
+    }
+
+    /// Everything before `to` is visible to readers.
+    pub fn applied(&mut self, to: Lsn) {
+        self.due |= to > self.apply;
+        self.apply = self.apply.max(to);
+    }
+
+    /// What to do next. Ask again after each request was done.
+    pub fn next(&mut self, now: Instant, clock: Timestamp) -> ReceiverRequest {
+        let silence = now.saturating_duration_since(self.last_heard);
+        let timeout = Some(self.options.timeout).filter(|t| !t.is_zero());
+        let interval = Some(self.options.status_interval).filter(|i| !i.is_zero());
+        let mut ping = false;
+        if let Some(timeout) = timeout {
+            if silence >= timeout {
+                return ReceiverRequest::TimedOut { silence };
+            }
+            ping = !self.pinged && silence >= timeout / 2;
+        }
+        let overdue = match (interval, self.last_report) {
+            (Some(interval), Some(last)) => now.saturating_duration_since(last) >= interval,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if self.due || overdue || ping {
+            self.due = false;
+            self.pinged |= ping;
+            self.last_report = Some(now);
+            return ReceiverRequest::Report(self.status(clock, ping));
+        }
+        let silent = timeout.map(|t| self.last_heard + if self.pinged { t } else { t / 2 });
+        let report = interval.zip(self.last_report).map(|(interval, last)| last + interval);
+        ReceiverRequest::Wait { until: silent.into_iter().chain(report).min() }
+    }
+
+    /// The report as of now.
+    pub fn status(&self, clock: Timestamp, reply_requested: bool) -> StandbyStatus {
+        StandbyStatus {
+            write: self.write,
+            flush: self.flush,
+            apply: self.apply,
+            time: clock,
+            reply_requested,
+        }
+    }
+
+    /// Where the next bytes must start.
+    pub fn expected(&self) -> Lsn {
+        self.expected
+    }
+
+    /// The sender's end of log, as it last said; 0/0 before it did.
+    pub fn sender_end(&self) -> Lsn {
+        self.sender_end
+    }
+
+    /// The sender's clock in its last message.
+    pub fn sender_time(&self) -> Option<Timestamp> {
+        self.sender_time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Lsn = Lsn(0x100_0000);
+    const CLOCK: Timestamp = Timestamp(7);
+
+    fn half(now: Instant) -> ReceiverHalf {
+        let options =
+            ReceiverOptions { status_interval: Duration::from_secs(10), timeout: Duration::from_secs(60) };
+        ReceiverHalf::new(START, Lsn::INVALID, options, now)
+    }
+
+    fn data(start: Lsn, bytes: &'static [u8]) -> PrimaryMessage {
+        let data = Bytes::from_static(bytes);
+        PrimaryMessage::XLogData { start, end: Lsn(start.0 + 100), time: CLOCK, data }
+    }
+
+    fn report(half: &mut ReceiverHalf, now: Instant) -> StandbyStatus {
+        match half.next(now, CLOCK) {
+            ReceiverRequest::Report(status) => status,
+            other => panic!("expected a report, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn reports_first_then_whenever_something_moved() {
+        let now = Instant::now();
+        let mut half = half(now);
+        assert_eq!(report(&mut half, now).flush, START);
+        assert_eq!(
+            half.next(now, CLOCK),
+            ReceiverRequest::Wait { until: Some(now + Duration::from_secs(10)) }
+        );
+        let (at, bytes) = half.received(data(START, b"abcd"), now).unwrap().unwrap();
+        assert_eq!((at, bytes.as_ref()), (START, b"abcd".as_ref()));
+        let end = Lsn(START.0 + 4);
+        half.wrote(end);
+        let status = report(&mut half, now);
+        assert_eq!((status.write, status.flush), (end, START));
+        half.flushed(end);
+        half.applied(end);
+        let status = report(&mut half, now);
+        assert_eq!((status.flush, status.apply, status.reply_requested), (end, end, false));
+        assert!(matches!(half.next(now, CLOCK), ReceiverRequest::Wait { .. }));
+        assert_eq!(half.sender_end(), Lsn(START.0 + 100));
+    }
+
+    #[test]
+    fn a_gap_or_a_repetition_is_refused() {
+        let now = Instant::now();
+        for found in [Lsn(START.0 + 1), Lsn(START.0 - 1)] {
+            let mut half = half(now);
+            let gap = ReceiverViolation::Gap { expected: START, found };
+            assert_eq!(half.received(data(found, b"x"), now), Err(gap));
+        }
+    }
+
+    #[test]
+    fn the_sender_may_ask_and_silence_is_found() {
+        let now = Instant::now();
+        let later = |seconds| now + Duration::from_secs(seconds);
+        let mut half = half(now);
+        report(&mut half, now);
+        let ask = PrimaryMessage::Keepalive { end: START, time: CLOCK, reply_requested: true };
+        half.received(ask, now).unwrap();
+        assert!(!report(&mut half, now).reply_requested);
+        for seconds in [10, 20] {
+            assert!(!report(&mut half, later(seconds)).reply_requested, "{seconds}");
+        }
+        assert!(report(&mut half, later(30)).reply_requested);
+        assert!(!report(&mut half, later(40)).reply_requested);
+        let silence = Duration::from_secs(60);
+        assert_eq!(half.next(later(60), CLOCK), ReceiverRequest::TimedOut { silence });
+    }
+
+    #[test]
+    #[should_panic(expected = "wrote only up to")]
+    fn nothing_is_durable_that_was_not_written() {
+        half(Instant::now()).flushed(Lsn(START.0 + 1));
+    }
+}
