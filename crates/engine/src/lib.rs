@@ -1,3 +1,10 @@
-//! walship engine.
+//! SQLite under a log: what a leader commits becomes records, what a follower
+//! receives becomes pages. The only crate that links SQLite.
 
+mod error;
+mod options;
 pub mod page;
+pub mod sqlite;
+
+pub use error::{EngineError, EngineErrorKind, SqliteWalProblem};
+pub use options::EngineOptions;

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 /// One life of an SQLite -wal file, from one restart to the next.
 ///
-/// A restart adds one to the checkpoint sequence and to the first salt and draws
-/// the second salt anew, so exactly one step forward proves exactly one restart.
+/// A restart adds one to the first salt and draws the second salt anew, so
+/// exactly one step forward proves exactly one restart. The checkpoint sequence
+/// proves nothing: SQLite counts it per connection (`Wal.nCkpt`), and a connection
+/// that did not itself recover the -wal starts from zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct SqliteWalGeneration {
     /// "Checkpoint sequence number" of the -wal header.
@@ -19,8 +21,12 @@ pub struct SqliteWalGeneration {
 impl SqliteWalGeneration {
     /// Whether `self` is what one restart makes of `earlier`.
     pub fn follows(self, earlier: SqliteWalGeneration) -> bool {
-        self.checkpoint_sequence == earlier.checkpoint_sequence.wrapping_add(1)
-            && self.salt1 == earlier.salt1.wrapping_add(1)
+        self.salt1 == earlier.salt1.wrapping_add(1)
+    }
+
+    /// Whether both name the same life of the -wal.
+    pub fn same_as(self, other: SqliteWalGeneration) -> bool {
+        self.salt1 == other.salt1 && self.salt2 == other.salt2
     }
 }
 

@@ -1,0 +1,35 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the engine is told when it starts.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The directory of the database files, `base`.
+    pub base: PathBuf,
+    /// Page cache of a session's connection, in KiB.
+    pub cache_kib: u32,
+    /// Size of a -wal, in bytes, from which on it is made to restart.
+    pub seal_bytes: u64,
+    /// Memory for the last logged content of pages, per database, in bytes:
+    /// a page that is in it is logged as what changed, any other in full.
+    pub capture_cache_bytes: usize,
+    /// How often a database is looked at for commits of foreign programs.
+    pub poll_interval: Duration,
+    /// How long writers may be kept waiting, at most, while a -wal that is too
+    /// large waits for readers to get out of the way.
+    pub seal_wait: Duration,
+}
+
+impl EngineOptions {
+    /// The defaults for databases in `base`.
+    pub fn new(base: impl Into<PathBuf>) -> EngineOptions {
+        EngineOptions {
+            base: base.into(),
+            cache_kib: 1024,
+            seal_bytes: 16 << 20,
+            capture_cache_bytes: 16 << 20,
+            poll_interval: Duration::from_millis(500),
+            seal_wait: Duration::from_secs(2),
+        }
+    }
+}
