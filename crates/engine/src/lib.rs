@@ -1,10 +1,12 @@
 //! SQLite under a log: what a leader commits becomes records, what a follower
 //! receives becomes pages. The only crate that links SQLite.
 
+mod dbpage;
 mod error;
 mod options;
 pub mod page;
 pub mod sqlite;
 
+pub use dbpage::{Backfill, DbPage, DbPageError};
 pub use error::{EngineError, EngineErrorKind, SqliteWalProblem};
 pub use options::EngineOptions;
