@@ -1,0 +1,50 @@
+use crate::Unit::{Bytes, Milliseconds};
+use crate::definition::{Category, Context, Definition, TextRule};
+
+const WHERE: Category = Category("Reporting and Logging / Where to Log");
+const WHEN: Category = Category("Reporting and Logging / When to Log");
+const WHAT: Category = Category("Reporting and Logging / What to Log");
+const STATISTICS: Category = Category("Statistics / Cumulative Query and Index Statistics");
+
+const SERVER_LEVELS: &[&str] = &[
+    "debug5", "debug4", "debug3", "debug2", "debug1", "info", "notice", "warning", "error", "log", "fatal",
+    "panic",
+];
+
+pub(super) const SETTINGS: &[Definition] = &[
+    WHERE
+        .one_of("log_destination", "stderr", &["stderr", "jsonlog"])
+        .at(Context::Postmaster)
+        .about("the form of log lines on standard error: text, or one JSON object each"),
+    WHEN.one_of("log_min_messages", "warning", SERVER_LEVELS)
+        .at(Context::Superuser)
+        .about("the least important messages that are logged; log lines of events count as more important than error"),
+    WHEN.one_of("log_min_error_statement", "error", SERVER_LEVELS)
+        .at(Context::Superuser)
+        .about("log the statements that cause messages of this importance or above"),
+    WHEN.int("log_min_duration_statement", "-1", -1, 2_147_483_647)
+        .unit(Milliseconds)
+        .at(Context::Superuser)
+        .about("log statements that take at least this long; 0 for all, -1 for none"),
+    WHAT.one_of("log_statement", "none", &["none", "ddl", "mod", "all"])
+        .at(Context::Superuser)
+        .about("which statements are logged"),
+    WHAT.bool("log_connections", "off").at(Context::Sighup).about("whether each new connection is logged"),
+    WHAT.bool("log_disconnections", "off").at(Context::Sighup).about("whether the end of each session is logged"),
+    WHAT.bool("log_checkpoints", "on").at(Context::Sighup).about("whether each checkpoint is logged"),
+    WHAT.bool("log_replication_commands", "off")
+        .at(Context::Superuser)
+        .about("whether each replication command is logged"),
+    WHAT.text("application_name", "")
+        .rule(TextRule::Ascii)
+        .about("the name by which the application is known in views and logs"),
+    STATISTICS
+        .bool("track_activities", "on")
+        .at(Context::Superuser)
+        .about("whether the running statement of each session is shown in pg_stat_activity"),
+    STATISTICS
+        .int("track_activity_query_size", "1kB", 100, 1_048_576)
+        .unit(Bytes)
+        .at(Context::Postmaster)
+        .about("how much of a statement pg_stat_activity shows"),
+];
