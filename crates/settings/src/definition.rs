@@ -181,7 +181,7 @@ impl Definition {
         self
     }
 
-    pub(crate) const fn from_files_only(mut self) -> Definition {
+    pub(crate) const fn files_only(mut self) -> Definition {
         self.file_only = true;
         self
     }

@@ -188,7 +188,7 @@ impl Reader {
             Ok(text) => self.file(&path, &text, depth + 1),
             Err(error) if !required && error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => {
-                self.problems.push(Problem { place, cause: ProblemCause::Include { path, source } })
+                self.problems.push(Problem { place, cause: ProblemCause::Include { path, source } });
             }
         }
     }

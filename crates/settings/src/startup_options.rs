@@ -12,7 +12,7 @@ pub fn parse_startup_options(options: &str) -> Result<Vec<(String, String)>, Str
         };
         match assignment.split_once('=') {
             Some((name, value)) if !name.is_empty() => {
-                parsed.push((name.replace('-', "_"), value.to_owned()))
+                parsed.push((name.replace('-', "_"), value.to_owned()));
             }
             _ => return Err(assignment),
         }

@@ -7,7 +7,7 @@ pub(super) const SETTINGS: &[Definition] = &[
     ARCHIVE
         .text("restore_command", "")
         .at(Context::Sighup)
-        .from_files_only()
+        .files_only()
         .about("the shell command that fetches a segment from the archive"),
     ARCHIVE
         .text("restore_directory", "")
@@ -16,12 +16,12 @@ pub(super) const SETTINGS: &[Definition] = &[
     ARCHIVE
         .text("archive_cleanup_command", "")
         .at(Context::Sighup)
-        .from_files_only()
+        .files_only()
         .about("the shell command that is run at every restartpoint"),
     ARCHIVE
         .text("recovery_end_command", "")
         .at(Context::Sighup)
-        .from_files_only()
+        .files_only()
         .about("the shell command that is run once at the end of recovery"),
     TARGET
         .one_of("recovery_target", "", &["", "immediate"])

@@ -88,6 +88,6 @@ pub(super) const SETTINGS: &[Definition] = &[
     FAILOVER
         .text("failover_command", "")
         .at(Context::Sighup)
-        .from_files_only()
+        .files_only()
         .about("the shell command that is run after a promotion, with the new timeline as its argument"),
 ];

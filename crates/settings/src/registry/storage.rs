@@ -57,7 +57,7 @@ pub(super) const SETTINGS: &[Definition] = &[
     ARCHIVING
         .text("archive_command", "")
         .at(Context::Sighup)
-        .from_files_only()
+        .files_only()
         .about("the shell command that archives a segment"),
     ARCHIVING
         .text("archive_directory", "")
