@@ -1,1 +1,5 @@
-//! walship basebackup.
+//! Base backups: a consistent copy of a cluster, taken while it is written to.
+
+mod item;
+
+pub use item::{BackupFile, FileContent};

@@ -22,6 +22,7 @@ mod receiver;
 mod result_set;
 mod sender;
 mod slot_name;
+pub mod wire;
 
 pub use command::{
     BaseBackupOptions, CheckpointMode, Command, CommandError, CompressionChoice, ManifestChecksum,

@@ -1,1 +1,3 @@
 //! walship server.
+
+pub mod replication;
