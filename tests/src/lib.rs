@@ -1,1 +1,49 @@
-//! Harness.
+//! What the end-to-end tests, the demonstration and the benchmark are made of:
+//! real `walsender` and `walreceiver` processes, stock clients, and the proof that
+//! two databases are the same.
+//!
+//! * [`Lab`] is the private directory and the ports of one test; it makes [`Node`]s.
+//! * [`Node`] is one running (or killed, or paused) process on one data directory.
+//! * [`Session`] is a connection; [`Load`] is many of them that keep a record of
+//!   every commit that was acknowledged.
+//! * [`pages`] compares databases page for page; [`golden()`] compares texts.
+//!
+//! Nothing here outlives its test: processes are killed by their id when their
+//! handle is dropped, and by the kernel when the test program itself dies.
+
+mod commands;
+mod dataset;
+mod drivers;
+mod golden;
+mod lab;
+mod load;
+mod memory;
+mod node;
+mod oracle;
+pub mod pages;
+mod port;
+mod process;
+mod programs;
+mod proxy;
+mod reader;
+mod session;
+mod user;
+mod wait;
+
+pub use commands::{Output, output_of, pgbench, sqlite3};
+pub use dataset::generate_shop;
+pub use drivers::{node_driver, python_driver};
+pub use golden::{golden, normalize};
+pub use lab::Lab;
+pub use load::{Acknowledged, Load};
+pub use memory::peak_resident_kib;
+pub use node::{Node, Role, assert_identical, wait_caught_up};
+pub use oracle::Oracle;
+pub use port::Port;
+pub use process::{Process, die_with_parent, signal_process};
+pub use programs::{postgres_program, program, repository_root, target_dir};
+pub use proxy::{Proxy, Weather};
+pub use reader::Reader;
+pub use session::{Session, SqlError};
+pub use user::OrdinaryUser;
+pub use wait::{DEADLINE, wait_until, wait_until_within};

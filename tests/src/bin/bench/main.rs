@@ -1,0 +1,57 @@
+//! `make bench`: walship and PostgreSQL doing the same work on the same machine in the
+//! same run, each with one asynchronous follower, both with every commit durable
+//! before it is answered (`fsync = on`, `synchronous_commit = on`).
+//!
+//! `--quick` takes short looks instead of measuring; it is for trying the program out.
+
+mod log_bytes;
+mod memory;
+mod rate;
+mod replay;
+mod snapshot;
+mod table;
+
+use std::time::Duration;
+
+use walship_tests::{Lab, Node, Oracle};
+
+/// How much is done for each number.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// One run of pgbench.
+    run: Duration,
+    /// Runs of each kind, taken in turn; the median counts.
+    rounds: usize,
+    /// Rows of the database whose snapshot is taken, about 1 kB each.
+    snapshot_rows: u32,
+}
+
+/// The two systems under test, each a leader with one follower.
+struct Systems<'a> {
+    lab: &'a Lab,
+    leader: Node,
+    follower: Node,
+    postgres: Oracle,
+    _standby: Oracle,
+}
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let effort = if quick {
+        Effort { run: Duration::from_secs(1), rounds: 1, snapshot_rows: 20_000 }
+    } else {
+        Effort { run: Duration::from_secs(5), rounds: 3, snapshot_rows: 400_000 }
+    };
+    let lab = Lab::new();
+    let postgres = Oracle::start(lab.path(), &["max_connections=200", "fsync=on", "synchronous_commit=on"]);
+    let standby = postgres.standby(lab.path(), &["hot_standby=on"]);
+    let leader = lab.leader_with(&["-c", "max_connections=200"]);
+    let follower = lab.follower(&leader);
+    let mut systems = Systems { lab: &lab, leader, follower, postgres, _standby: standby };
+
+    rate::measure(&systems, effort).print("commits per second: single-row inserts, pgbench -M prepared");
+    log_bytes::measure(&systems, effort).print("log bytes per transaction");
+    replay::measure(&mut systems, effort).print("replay: a follower that was away catches up");
+    snapshot::measure(&systems, effort).print("snapshot: a new follower's base backup");
+    memory::measure(&mut systems).print("peak memory of the whole run");
+}
