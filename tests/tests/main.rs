@@ -1,0 +1,42 @@
+//! The promises of walship, end to end: real programs, stock clients, one file for
+//! each promise. Read from top to bottom it is what replication must survive.
+
+mod s001_stream;
+mod s002_catch_up;
+mod s003_follower_crash;
+mod s004_leader_crash;
+mod s005_both_killed_under_load;
+mod s006_schema_changes_under_reader;
+mod s007_shrink_and_regrow;
+mod s008_large_transaction;
+mod s009_several_databases;
+mod s010_copy;
+mod s011_cancel_and_timeouts;
+mod s012_cascade;
+mod s013_foreign_writer_on_leader;
+mod s014_foreign_writer_on_follower;
+mod s015_sqlite_wal_bounded;
+mod s016_pgbench;
+mod s017_psycopg;
+mod s018_asyncpg;
+mod s019_tokio_postgres;
+mod s020_node_postgres;
+mod s021_pg_ctl;
+mod s022_command_line_faults;
+mod s023_garbage_on_the_port;
+mod s024_client_vanishes;
+mod s025_bounded_memory;
+mod s026_recovery_table;
+mod s027_sessions_apart;
+mod s028_transactions;
+mod s029_import_and_export;
+mod s030_walctl;
+mod s031_settings;
+mod s032_views_and_functions;
+mod s033_network_faults;
+mod s034_page_sizes_and_encodings;
+mod s035_sql_errors;
+mod s036_read_only_follower;
+mod s037_stock_backup_tools;
+mod s038_demo;
+mod s039_readme;
