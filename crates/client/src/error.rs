@@ -1,0 +1,122 @@
+use std::io;
+use std::time::Duration;
+
+use walship_protocol::wire::{ErrorFields, FrameError};
+
+/// Why a connection could not be made, or a command not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The host could not be reached.
+    #[error("connection to server at \"{host}\" failed: {source}")]
+    Connect {
+        /// Where.
+        host: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The host did not answer in time.
+    #[error("connection to server at \"{host}\" failed: no answer within {} s", .after.as_secs())]
+    ConnectTimeout {
+        /// Where.
+        host: String,
+        /// `connect_timeout`.
+        after: Duration,
+    },
+    /// The server refused the connection.
+    #[error("connection to server at \"{host}\" failed: {}", .error.message)]
+    Refused {
+        /// Where.
+        host: String,
+        /// What it says.
+        error: Box<ErrorFields>,
+    },
+    /// The server is not what `target_session_attrs` asks for.
+    #[error("connection to server at \"{host}\" failed: {reason}")]
+    SessionAttributes {
+        /// Where.
+        host: String,
+        /// libpq's words for it.
+        reason: &'static str,
+    },
+    /// The server wants to know more of us than we can tell.
+    #[error("server at \"{host}\" asks for {method}, which is not available")]
+    Authentication {
+        /// Where.
+        host: String,
+        /// The method.
+        method: String,
+    },
+    /// The server wants a password and there is none.
+    #[error("server at \"{host}\" asks for a password, but none was given")]
+    NoPassword {
+        /// Where.
+        host: String,
+    },
+    /// `sslmode` asks for encryption.
+    #[error("sslmode of the connection to \"{host}\" asks for encryption, which is not available")]
+    Encryption {
+        /// Where.
+        host: String,
+    },
+    /// None of several hosts would do.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    AllHosts(Vec<ClientError>),
+    /// A command failed.
+    #[error("{}", .0.message)]
+    Server(Box<ErrorFields>),
+    /// The connection broke.
+    #[error("connection to server at \"{host}\" broke: {source}")]
+    Broken {
+        /// Where.
+        host: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The server closed the connection.
+    #[error("server at \"{host}\" closed the connection")]
+    Closed {
+        /// Where.
+        host: String,
+    },
+    /// The server sent what is no message.
+    #[error("server at \"{host}\" sent an {source}")]
+    Protocol {
+        /// Where.
+        host: String,
+        /// What is wrong with it.
+        source: FrameError,
+    },
+    /// The server sent a message that has no place here.
+    #[error("server at \"{host}\" sent {found}, expected {expected}")]
+    Unexpected {
+        /// Where.
+        host: String,
+        /// What it should have sent.
+        expected: &'static str,
+        /// What it sent.
+        found: String,
+    },
+    /// A result does not fit in what is allowed for one.
+    #[error("result of server at \"{host}\" exceeds {max} bytes")]
+    ResultTooLarge {
+        /// Where.
+        host: String,
+        /// [`crate::RESULT_BYTES_MAX`].
+        max: usize,
+    },
+}
+
+impl ClientError {
+    /// What the server said, if it was the server that refused.
+    pub fn server(&self) -> Option<&ErrorFields> {
+        match self {
+            ClientError::Server(error) | ClientError::Refused { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The server's SQLSTATE, if it was the server that refused.
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.server().map(|error| error.sqlstate.as_str())
+    }
+}
