@@ -16,9 +16,11 @@ impl Connection {
         let mut parameters = vec![("user", target.user.as_str())];
         match purpose {
             // as PostgreSQL's own tools: the database means nothing there
-            Purpose::Replication => parameters.extend([("database", "replication"), ("replication", "true")]),
+            Purpose::Replication => {
+                parameters.extend([("database", "replication"), ("replication", "true")]);
+            }
             Purpose::Sql => {
-                parameters.extend([("database", target.database.as_str()), ("client_encoding", "UTF8")])
+                parameters.extend([("database", target.database.as_str()), ("client_encoding", "UTF8")]);
             }
         }
         parameters.push(("application_name", name));
