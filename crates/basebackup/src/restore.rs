@@ -73,7 +73,7 @@ impl Restore {
     /// Takes the next bytes of the archive.
     pub fn archive(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         self.reader.push(bytes);
-        while let Some(event) = self.reader.next()? {
+        while let Some(event) = self.reader.next_event()? {
             match event {
                 TarEvent::Member(member) => {
                     if !is_safe(&member.name) || member.name == INCOMPLETE_MARKER {

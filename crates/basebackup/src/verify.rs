@@ -98,20 +98,21 @@ fn check_file(
         return Ok(());
     }
     let kind = entry.checksum.as_ref().map_or(ManifestChecksum::None, |(kind, _)| *kind);
+    if kind == ManifestChecksum::None {
+        return Ok(());
+    }
     let mut sum = Hasher::new(kind);
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut size = 0;
-    while kind != ManifestChecksum::None {
+    loop {
         let read = file.read(&mut chunk).map_err(unreadable)?;
         if read == 0 {
-            break;
+            return compare(path, entry, size, kind, sum.finish().as_deref());
         }
         sum.update(chunk.get(..read).unwrap_or(&[]));
         size += read as u64;
         progress(size);
     }
-    let size = if kind == ManifestChecksum::None { found } else { size };
-    compare(path, entry, size, kind, sum.finish().as_deref())
 }
 
 /// Holds one file's size and checksum against its line.

@@ -20,7 +20,7 @@ fn server(greeting: BytesMut, answer: BytesMut) -> u16 {
             let mut stream = stream.unwrap();
             let mut ignored = [0; 4096];
             // a start-up packet of a few bytes arrives in one piece on loopback
-            stream.read(&mut ignored).unwrap();
+            assert!(stream.read(&mut ignored).unwrap() > 0);
             stream.write_all(&greeting).unwrap();
             if stream.read(&mut ignored).is_ok_and(|read| read > 0) {
                 let _ = stream.write_all(&answer);

@@ -51,7 +51,7 @@ impl TarReader {
     }
 
     /// The next event; `None` if more bytes are needed.
-    pub fn next(&mut self) -> Result<Option<TarEvent>, TarError> {
+    pub fn next_event(&mut self) -> Result<Option<TarEvent>, TarError> {
         loop {
             match self.state {
                 State::Header | State::Ending => {
@@ -155,7 +155,7 @@ mod tests {
         let mut members: Vec<(String, Vec<u8>)> = Vec::new();
         for bytes in archive.chunks(piece) {
             reader.push(bytes);
-            while let Some(event) = reader.next()? {
+            while let Some(event) = reader.next_event()? {
                 match event {
                     TarEvent::Member(member) => members.push((member.name, Vec::new())),
                     TarEvent::Data(data) => members.last_mut().unwrap().1.extend(data),

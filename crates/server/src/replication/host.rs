@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use walship_basebackup::BackupFile;
 use walship_protocol::wire::ErrorFields;
+use walship_protocol::{PeerPositions, SlotName};
 use walship_types::{Lsn, SegmentNo, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp};
 
 /// How far a server is on its way out, as senders have to know it.
@@ -53,11 +55,12 @@ pub trait ReplicationHost: Send + Sync + 'static {
     /// `wal_sender_timeout`; `None` if it is 0.
     fn wal_sender_timeout(&self) -> Option<Duration>;
 
-    /// `max_wal_senders`.
-    fn max_wal_senders(&self) -> usize;
+    /// The node's slots.
+    fn slots(&self) -> &dyn SlotStore;
 
-    /// `max_replication_slots`.
-    fn max_replication_slots(&self) -> usize;
+    /// Adds a replication connection to `pg_stat_replication`; 53300 if there are
+    /// `max_wal_senders` already.
+    fn register_sender(&self, session: &ReplicationSession) -> Result<Box<dyn SenderRow>, ErrorFields>;
 
     /// Position from which a slot that is made now has to hold the log: the redo point
     /// of the last checkpoint or restartpoint.
@@ -80,6 +83,95 @@ pub trait ReplicationHost: Send + Sync + 'static {
 
     /// An existing directory on the data directory's file system for files in transit.
     fn scratch_directory(&self) -> PathBuf;
+}
+
+/// Who is at the other end of a replication connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicationSession {
+    /// The session's number, as it was given to the client.
+    pub pid: i32,
+    /// The user's name.
+    pub user: String,
+    /// How the client calls itself: a follower's name.
+    pub application_name: String,
+    /// Its address, for logs and views; `None` for a Unix socket.
+    pub client: Option<SocketAddr>,
+}
+
+/// What a replication connection does, in `pg_stat_replication`'s words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SenderState {
+    /// Nothing yet.
+    #[default]
+    Startup,
+    /// Sends what the follower missed.
+    Catchup,
+    /// Sends what comes.
+    Streaming,
+    /// Sends a base backup.
+    Backup,
+    /// Sends the last bytes before a shutdown.
+    Stopping,
+}
+
+/// How far a replication connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SenderReport {
+    /// What it does.
+    pub state: SenderState,
+    /// Handed to the network.
+    pub sent: Lsn,
+    /// What the receiver says of itself.
+    pub peer: PeerPositions,
+    /// The receiver's clock when it said so.
+    pub reply_time: Option<Timestamp>,
+}
+
+/// A connection's row in `pg_stat_replication`; dropping it removes the row.
+pub trait SenderRow: Send {
+    /// Shows where it is now; wakes commits that wait for it.
+    fn update(&self, report: SenderReport);
+}
+
+/// What READ_REPLICATION_SLOT and the views show of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotPosition {
+    /// The oldest position that its receiver still needs; 0/0 if it has reserved none.
+    pub restart: Lsn,
+}
+
+/// The node's replication slots. Errors carry PostgreSQL's SQLSTATEs: 42710 exists,
+/// 42704 does not, 55006 active, 53400 no free slot, 55000 has lost its log.
+pub trait SlotStore: Send + Sync {
+    /// Makes a slot; a temporary one belongs to the session `temporary_owner`. `reserve`
+    /// holds the log from there on. Blocks.
+    fn create(
+        &self,
+        name: &SlotName,
+        temporary_owner: Option<i32>,
+        reserve: Option<Lsn>,
+    ) -> Result<(), ErrorFields>;
+
+    /// Removes a slot that nobody uses. Blocks.
+    fn remove(&self, name: &SlotName) -> Result<(), ErrorFields>;
+
+    /// Where a slot is; `None` if there is none.
+    fn read(&self, name: &SlotName) -> Option<SlotPosition>;
+
+    /// Takes a slot for the session `pid` until the result is dropped.
+    fn acquire(&self, name: &SlotName, pid: i32) -> Result<Box<dyn SlotUse>, ErrorFields>;
+
+    /// Removes the temporary slots of a session that ends.
+    fn drop_temporary(&self, pid: i32);
+}
+
+/// A slot in use.
+pub trait SlotUse: Send {
+    /// The receiver has everything before `flushed`.
+    fn advance(&self, flushed: Lsn);
+
+    /// Whether log that it needed was removed meanwhile.
+    fn is_lost(&self) -> bool;
 }
 
 /// Why a wait for the log ended.
@@ -121,7 +213,7 @@ pub struct BackupStart {
     pub time: Timestamp,
 }
 
-/// A backup that has begun. Dropping it without [`RunningBackup::stop`] gives it up.
+/// A backup that has begun. Dropped without [`RunningBackup::stop`] it is given up.
 pub trait RunningBackup: Send {
     /// Where it starts.
     fn start(&self) -> BackupStart;
@@ -132,6 +224,7 @@ pub trait RunningBackup: Send {
     fn files(&self) -> Vec<BackupFile>;
 
     /// Ends it: everything that makes the copy consistent is durable in the log before
-    /// the returned position. Blocks.
-    fn stop(self: Box<Self>) -> Result<Lsn, ErrorFields>;
+    /// the returned position. Blocks. The log from the start on is kept until this is
+    /// dropped: it may still have to be copied.
+    fn stop(&mut self) -> Result<Lsn, ErrorFields>;
 }

@@ -3,4 +3,7 @@
 
 mod host;
 
-pub use host::{BackupStart, LogSource, LogWait, ReplicationHost, RunningBackup, ServerPhase};
+pub use host::{
+    BackupStart, LogSource, LogWait, ReplicationHost, ReplicationSession, RunningBackup, SenderReport,
+    SenderRow, SenderState, ServerPhase, SlotPosition, SlotStore, SlotUse,
+};
