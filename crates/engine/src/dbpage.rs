@@ -19,6 +19,10 @@ const ENCODINGS: [&str; 3] = ["UTF-8", "UTF-16le", "UTF-16be"];
 const HEADER_PAGES: std::ops::Range<usize> = 28..32;
 const HEADER_ENCODING: std::ops::Range<usize> = 56..60;
 
+/// Where the database header keeps the versions that mean WAL mode, and these.
+const HEADER_VERSIONS: std::ops::Range<usize> = 18..20;
+const WAL_VERSIONS: [u8; 2] = [2, 2];
+
 /// How long a wait for somebody's lock sleeps before it looks at `cancel` again.
 const LOCK_POLL: Duration = Duration::from_millis(1);
 
@@ -102,6 +106,15 @@ pub enum DbPageError {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl DbPageError {
+    /// Whether the disk is full. SQLite says so itself; a -wal or -shm that cannot
+    /// grow is an I/O error to it, behind which the system says so.
+    pub fn is_no_space(&self) -> bool {
+        let DbPageError::Sqlite { source, .. } = self else { return false };
+        source.sqlite_error_code() == Some(ErrorCode::DiskFull)
+    }
 }
 
 impl DbPage {
@@ -365,6 +378,16 @@ impl DbPage {
     }
 
     fn put(&self, page: PageNo, content: &[u8]) -> Result<(), DbPageError> {
+        let mut in_wal_mode = Vec::new();
+        let mut content = content;
+        if page == PageNo::FIRST && content.get(HEADER_VERSIONS) != Some(&WAL_VERSIONS) {
+            // an image of before its leader's database was in WAL mode would take ours out of it
+            in_wal_mode.extend_from_slice(content);
+            if let Some(versions) = in_wal_mode.get_mut(HEADER_VERSIONS) {
+                versions.copy_from_slice(&WAL_VERSIONS);
+            }
+            content = &in_wal_mode;
+        }
         self.connection
             .prepare_cached("INSERT INTO sqlite_dbpage(pgno, data, schema) VALUES (?1, ?2, 'replica')")
             .and_then(|mut statement| statement.execute((page.0, content)))

@@ -69,6 +69,23 @@ impl PageHashes {
         self.hashes.resize(length, NO_CONTENT);
     }
 
+    /// The checksum that the table would have after a commit that leaves `pages`
+    /// pages and gives those in `changes` (each at most once) new hashes.
+    pub fn checksum_after(&self, pages: u32, changes: &[(PageNo, u64)]) -> u64 {
+        let cut = self.hashes.get(pages as usize..).unwrap_or(&[]);
+        let kept = cut.iter().fold(self.checksum, |sum, hash| sum ^ hash);
+        let within = changes.iter().filter(|(page, _)| page.0 <= pages);
+        within.fold(kept, |sum, (page, hash)| sum ^ self.get(*page).unwrap_or(NO_CONTENT) ^ hash)
+    }
+
+    /// Makes a commit's changes.
+    pub fn commit(&mut self, pages: u32, changes: &[(PageNo, u64)]) {
+        self.resize(pages);
+        for &(page, hash) in changes.iter().filter(|(page, _)| page.0 <= pages) {
+            self.set(page, hash);
+        }
+    }
+
     /// Whether the checksum is that of the hashes; costs a pass over all of them.
     pub fn check_invariants(&self) -> bool {
         self.hashes.iter().fold(0, |sum, hash| sum ^ hash) == self.checksum
@@ -112,5 +129,22 @@ mod tests {
         hashes.resize(9);
         assert_eq!(hashes.get(PageNo(9)), Some(NO_CONTENT));
         assert!(hashes.check_invariants());
+    }
+
+    #[test]
+    fn the_checksum_of_a_commit_is_known_before_it_is_made() {
+        let mut hashes = PageHashes::new(PageSize::DEFAULT);
+        for (pages, changes) in [
+            (3u32, vec![(1u32, 5u64), (2, 6), (3, 7)]),
+            (6, vec![(6, 60), (2, 66), (4, 1), (5, 1)]),
+            (2, vec![(1, 9)]),
+            (4, vec![(4, 90), (3, 3)]),
+        ] {
+            let changes: Vec<_> = changes.into_iter().map(|(page, hash)| (PageNo(page), hash)).collect();
+            let expected = hashes.checksum_after(pages, &changes);
+            hashes.commit(pages, &changes);
+            assert_eq!((hashes.checksum(), hashes.pages()), (expected, pages));
+            assert!(hashes.check_invariants());
+        }
     }
 }

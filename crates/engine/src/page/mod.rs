@@ -5,8 +5,10 @@ mod delta;
 mod hash;
 mod hash_file;
 mod hashes;
+mod tracked;
 
 pub use delta::{RangeOutsidePage, changed_ranges, patch};
 pub use hash::{NO_CONTENT, page_hash, same_content};
 pub use hash_file::{HashFile, HashFileError};
 pub use hashes::PageHashes;
+pub use tracked::{Tracked, TrackedHashes};

@@ -1,0 +1,21 @@
+//! Replay: records become pages of SQLite files, under readers who never notice.
+
+mod apply;
+mod catalog;
+mod error;
+mod fence;
+mod files;
+
+mod replica;
+mod restartpoint;
+mod start;
+mod worker;
+
+pub use apply::{REPLAY_BYTES_MAX, Redo, RedoOptions};
+pub use catalog::{RedoCatalog, ReplayedDatabase};
+pub use error::{RedoError, ReplayProblem, ReplayStop};
+pub(crate) use fence::{differing_pages, search};
+pub(crate) use files::remove_database;
+pub use restartpoint::Restartpoint;
+pub use start::RedoStart;
+pub use worker::{ReplayOptions, ReplayStatus, ReplayWorker, RestartpointSink, StoppedDatabase};

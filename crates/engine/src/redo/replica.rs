@@ -1,0 +1,373 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use walship_types::{DatabaseId, DatabaseName, Lsn, PageNo, PageSize};
+use walship_wal::payload::{Base, Commit, Entries, PageEntry};
+
+use super::error::ReplayProblem;
+use crate::dbpage::{DbPage, DbPageError};
+use crate::page::{PageHashes, TrackedHashes, page_hash, patch};
+
+/// Frames in a follower's -wal from which on each commit is followed by a passive
+/// checkpoint, so that the next one can start the -wal from its beginning: as
+/// many as SQLite itself would let it have.
+const BACKFILL_FRAMES: u32 = 1000;
+
+/// One database under replay.
+///
+/// Holds SQLite's write lock whenever it is not committing (the fence), and all
+/// that has been replayed but not yet committed to the file.
+#[derive(Debug)]
+pub(super) struct Replica {
+    pub(super) id: DatabaseId,
+    pub(super) name: DatabaseName,
+    path: PathBuf,
+    cache_kib: u32,
+    /// `None` until the first commit tells the page size: SQLite cannot change it.
+    db: Option<DbPage>,
+    hashes: Arc<TrackedHashes>,
+    open: OpenCommit,
+    batch: Batch,
+    /// End of the last record that was taken in; earlier ones are skipped.
+    seen: Lsn,
+    data_version: i64,
+    frames_expected: u32,
+}
+
+/// A transaction whose commit record has not come yet.
+#[derive(Debug, Default)]
+struct OpenCommit {
+    /// Start of its first record.
+    start: Option<Lsn>,
+    images: BTreeMap<PageNo, Vec<u8>>,
+    /// Every page of it with its hash; stays in memory when images are written out.
+    entries: Vec<(PageNo, u64)>,
+    /// Whether images were written into the SQLite transaction to bound memory.
+    streamed: bool,
+}
+
+/// Transactions that are complete but not yet committed to the file.
+#[derive(Debug, Default)]
+struct Batch {
+    images: BTreeMap<PageNo, Vec<u8>>,
+    /// The size after the last of them; `None` when there is none.
+    pages: Option<u32>,
+    /// The smallest size in between: what the file has above it is gone.
+    pages_min: u32,
+}
+
+/// What keeps a call from waiting for ever.
+pub(super) struct Patience<'a> {
+    pub(super) deadline: Option<Instant>,
+    pub(super) cancel: &'a dyn Fn() -> bool,
+}
+
+impl Replica {
+    /// A database of which every commit up to `seen` is in the file and in `hashes`.
+    pub(super) fn new(
+        (id, name): (DatabaseId, DatabaseName),
+        path: PathBuf,
+        cache_kib: u32,
+        hashes: Arc<TrackedHashes>,
+        seen: Lsn,
+    ) -> Replica {
+        Replica {
+            id,
+            name,
+            path,
+            cache_kib,
+            db: None,
+            hashes,
+            open: OpenCommit::default(),
+            batch: Batch::default(),
+            seen,
+            data_version: 0,
+            frames_expected: 0,
+        }
+    }
+
+    pub(super) fn seen(&self) -> Lsn {
+        self.seen
+    }
+
+    pub(super) fn mark_seen(&mut self, end: Lsn) {
+        self.seen = self.seen.max(end);
+    }
+
+    pub(super) fn hashes(&self) -> &Arc<TrackedHashes> {
+        &self.hashes
+    }
+
+    pub(super) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    pub(super) fn db(&self) -> Option<&DbPage> {
+        self.db.as_ref()
+    }
+
+    /// Bytes of page images in memory.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        let images = self.open.images.len() + self.batch.images.len();
+        images * self.db.as_ref().map_or(0, |db| db.page_size().bytes())
+    }
+
+    pub(super) fn has_batch(&self) -> bool {
+        self.batch.pages.is_some()
+    }
+
+    /// Where to read the log again from, should the open transaction be lost.
+    pub(super) fn restart_from(&self) -> Lsn {
+        self.open.start.unwrap_or(self.seen)
+    }
+
+    /// Opens the file if there is one and takes the write lock. Whether the file is
+    /// what the log says was checked before.
+    pub(super) fn open_fenced(&mut self, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        if self.db.is_none() && self.path.exists() {
+            self.db = Some(DbPage::open(&self.path, self.cache_kib)?);
+        }
+        if let Some(db) = self.db.as_ref().filter(|db| !db.in_transaction()) {
+            db.begin(patience.deadline, patience.cancel)?;
+            self.data_version = db.data_version()?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the write lock and of the file.
+    pub(super) fn close(&mut self) -> Result<(), DbPageError> {
+        self.db.take().map_or(Ok(()), |db| db.rollback())
+    }
+
+    /// One part of a transaction. `first`: parts that came before it never got
+    /// their commit, and do not exist.
+    pub(super) fn part(
+        &mut self,
+        start: Lsn,
+        first: bool,
+        page_size: PageSize,
+        entries: Entries<'_>,
+        patience: &Patience<'_>,
+    ) -> Result<(), ReplayProblem> {
+        if first {
+            self.discard_open(patience)?;
+        }
+        self.file(page_size, patience)?;
+        self.open.start.get_or_insert(start);
+        entries.into_iter().try_for_each(|entry| self.entry(&entry))
+    }
+
+    /// The record that closes a transaction, with its inline pages.
+    pub(super) fn commit(
+        &mut self,
+        start: Lsn,
+        commit: &Commit<'_>,
+        patience: &Patience<'_>,
+    ) -> Result<(), ReplayProblem> {
+        if commit.flags.single {
+            self.discard_open(patience)?;
+        }
+        self.file(commit.page_size, patience)?;
+        self.open.start.get_or_insert(start);
+        commit.entries().try_for_each(|entry| self.entry(&entry))?;
+        let pages = commit.pages;
+        if let Some(&(page, _)) = self.open.entries.iter().find(|(page, _)| page.0 > pages) {
+            return Err(ReplayProblem::PageBeyondEnd { page, pages });
+        }
+        let found = self.hashes.lock().hashes.checksum_after(pages, &self.open.entries);
+        if found != commit.checksum {
+            return Err(ReplayProblem::DatabaseChecksum { expected: commit.checksum, found });
+        }
+        if self.open.streamed {
+            return self.commit_streamed(pages, patience);
+        }
+        let open = std::mem::take(&mut self.open);
+        let mut tracked = self.hashes.lock();
+        tracked.hashes.commit(pages, &open.entries);
+        tracked.settle(false);
+        drop(tracked);
+        self.batch.take_in(open.images, pages);
+        Ok(())
+    }
+
+    /// Commits a transaction of which a part is in the SQLite transaction already.
+    /// The table follows only when that has succeeded, since on an error all of it
+    /// has to be read from the log again.
+    fn commit_streamed(&mut self, pages: u32, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        self.stream()?;
+        let Some(db) = &self.db else { return Ok(()) };
+        self.hashes.lock().settle(false);
+        let first = self.open.images.get(&PageNo::FIRST);
+        db.commit(first.map(Vec::as_slice), pages)?;
+        let reopen = first.is_some_and(|image| db.needs_reopen(image));
+        let open = std::mem::take(&mut self.open);
+        let mut tracked = self.hashes.lock();
+        tracked.hashes.commit(pages, &open.entries);
+        tracked.settle(true);
+        drop(tracked);
+        self.committed(pages, open.entries.len(), reopen, patience)
+    }
+
+    /// Writes the images in memory into the SQLite transaction. Only while a
+    /// single transaction is open, because writing cannot be undone alone.
+    pub(super) fn stream(&mut self) -> Result<(), ReplayProblem> {
+        let Some(db) = &self.db else { return Ok(()) };
+        // page 1 has to be the last to be written
+        let first = self.open.images.remove(&PageNo::FIRST);
+        for (page, image) in std::mem::take(&mut self.open.images) {
+            db.write(page, &image)?;
+        }
+        self.open.images.extend(first.map(|image| (PageNo::FIRST, image)));
+        self.open.streamed = true;
+        Ok(())
+    }
+
+    /// Commits the batch to the file and takes the write lock again. On an error
+    /// the batch stays in memory, so that this can be tried again.
+    pub(super) fn commit_batch(&mut self, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        let (Some(pages), Some(db)) = (self.batch.pages, &self.db) else { return Ok(()) };
+        if !db.in_transaction() {
+            db.begin(patience.deadline, patience.cancel)?;
+        }
+        let first = self.batch.images.get(&PageNo::FIRST);
+        for (page, image) in self.batch.images.range(PageNo(2)..=PageNo(pages)) {
+            db.write(*page, image)?;
+        }
+        db.commit(first.map(Vec::as_slice), pages)?;
+        let reopen = first.is_some_and(|image| db.needs_reopen(image));
+        let images = std::mem::take(&mut self.batch).images.len();
+        self.hashes.lock().settle(true);
+        self.committed(pages, images, reopen, patience)
+    }
+
+    /// What follows every commit to the file.
+    fn committed(
+        &mut self,
+        pages: u32,
+        images: usize,
+        reopen: bool,
+        patience: &Patience<'_>,
+    ) -> Result<(), ReplayProblem> {
+        if let Some(db) = self.db.as_ref().filter(|_| reopen) {
+            self.db = Some(db.reopen()?);
+        }
+        self.frames_expected = self.frames_expected.saturating_add(u32::try_from(images).unwrap_or(u32::MAX));
+        self.backfill()?;
+        self.fence(pages, reopen, patience)
+    }
+
+    /// Gives up what is in the SQLite transaction and in the open commit, after a
+    /// write failed; the batch stays. The open commit has to be read again.
+    pub(super) fn roll_back(&mut self) -> Result<(), ReplayProblem> {
+        self.seen = self.restart_from();
+        self.open = OpenCommit::default();
+        Ok(self.db.as_ref().map_or(Ok(()), DbPage::rollback)?)
+    }
+
+    /// Ends the SQLite transaction after a write of the batch failed. The batch stays.
+    pub(super) fn abandon_write(&mut self) -> Result<(), DbPageError> {
+        self.db.as_ref().map_or(Ok(()), DbPage::rollback)
+    }
+
+    fn backfill(&mut self) -> Result<(), ReplayProblem> {
+        let Some(db) = &self.db else { return Ok(()) };
+        if self.frames_expected < BACKFILL_FRAMES {
+            return Ok(());
+        }
+        let backfill = db.checkpoint_passive()?;
+        // readers that hold it back are given as many frames again
+        self.frames_expected = 0;
+        tracing::trace!(database = %self.name, ?backfill, "moved frames into the database file");
+        Ok(())
+    }
+
+    /// Takes the write lock again after a commit of our own, and holds the file
+    /// against what we left.
+    fn fence(&mut self, pages: u32, reopened: bool, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        let Some(db) = &self.db else { return Ok(()) };
+        db.begin(patience.deadline, patience.cancel)?;
+        let version = db.data_version()?;
+        if reopened {
+            self.data_version = version;
+        } else if version != self.data_version {
+            let hashes = Arc::clone(&self.hashes);
+            super::fence::repair(db, &hashes, &self.name, patience)?;
+            self.data_version = db.data_version()?;
+        }
+        Ok(db.expect_page_count(pages)?)
+    }
+
+    /// Opens the file, or makes it: only here the page size is known.
+    fn file(&mut self, page_size: PageSize, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        if self.db.is_none() {
+            if !self.path.exists() {
+                drop(DbPage::create(&self.path, page_size, self.cache_kib)?);
+            }
+            self.open_fenced(patience)?;
+            let mut tracked = self.hashes.lock();
+            if tracked.hashes.pages() == 0 {
+                tracked.hashes = PageHashes::new(page_size);
+            }
+        }
+        match self.db.as_ref().map(DbPage::page_size) {
+            Some(expected) if expected != page_size => {
+                Err(ReplayProblem::PageSize { found: page_size, expected })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn discard_open(&mut self, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        let open = std::mem::take(&mut self.open);
+        if let Some(db) = self.db.as_ref().filter(|_| open.streamed) {
+            db.rollback()?;
+            db.begin(patience.deadline, patience.cancel)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &PageEntry<'_>) -> Result<(), ReplayProblem> {
+        let page = entry.page;
+        let mut image = match entry.base {
+            Base::Zero => vec![0; self.db.as_ref().map_or(0, |db| db.page_size().bytes())],
+            Base::Previous => self.previous(page)?,
+        };
+        for range in entry.ranges() {
+            patch(&mut image, range.offset, range.bytes)
+                .map_err(|source| ReplayProblem::Range { page, source })?;
+        }
+        let found = page_hash(page, &image);
+        if found != entry.hash {
+            return Err(ReplayProblem::PageHash { page, expected: entry.hash, found });
+        }
+        self.open.entries.push((page, found));
+        self.open.images.insert(page, image);
+        Ok(())
+    }
+
+    /// The content that the log last gave `page`. SQLite's own page cache, which
+    /// has what was written lately, makes this cheap.
+    fn previous(&self, page: PageNo) -> Result<Vec<u8>, ReplayProblem> {
+        if let Some(image) = self.batch.images.get(&page) {
+            return Ok(image.clone());
+        }
+        let mut image = Vec::new();
+        let cut = self.batch.pages.is_some() && page.0 > self.batch.pages_min;
+        match &self.db {
+            Some(db) if !cut && db.read(page, &mut image)? => Ok(image),
+            _ => Err(ReplayProblem::NoBase { page }),
+        }
+    }
+}
+
+impl Batch {
+    fn take_in(&mut self, images: BTreeMap<PageNo, Vec<u8>>, pages: u32) {
+        self.pages_min = if self.pages.is_some() { self.pages_min.min(pages) } else { pages };
+        self.pages = Some(pages);
+        // a truncation forgets a page: should it come back, it is logged in full
+        drop(self.images.split_off(&PageNo(pages.saturating_add(1))));
+        self.images.extend(images);
+    }
+}
