@@ -13,7 +13,8 @@ pub fn golden(name: &str, text: &str, directory: &Path) {
     let path = repository_root().join("tests/golden").join(name).with_extension("txt");
     let found = normalize(text, directory);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap_or(&path)).expect("create the directory of golden files");
+        std::fs::create_dir_all(path.parent().unwrap_or(&path))
+            .expect("create the directory of golden files");
         std::fs::write(&path, &found).expect("write the golden file");
         return;
     }

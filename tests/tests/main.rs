@@ -40,3 +40,4 @@ mod s036_read_only_follower;
 mod s037_stock_backup_tools;
 mod s038_demo;
 mod s039_readme;
+mod s040_dependencies;
