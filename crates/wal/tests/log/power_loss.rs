@@ -1,0 +1,100 @@
+//! Random work, cut by power losses at random moments: every flushed record survives,
+//! nothing that was never appended appears, nothing comes back.
+
+use crate::scene::{MIB, config, payload, read_all};
+use proptest::prelude::*;
+use walship_disk::{SimDisk, SimFaults};
+use walship_types::Lsn;
+use walship_wal::{
+    CleanEnd, RecordKind, WalConfig, WalSource, WalWriter, clean_tail, create_first_segment, recover,
+};
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Few sizes: an old record behind a lost one is only mistaken for a new one's
+    /// successor if the new one is as long.
+    Append(usize),
+    Flush,
+    Switch,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => prop_oneof![Just(100usize), Just(600), Just(3000)].prop_map(Step::Append),
+        1 => (1usize..1_500_000).prop_map(Step::Append),
+        4 => Just(Step::Flush),
+        1 => Just(Step::Switch),
+    ]
+}
+
+/// What must be and what may be in the log.
+struct Model {
+    appended: Vec<(Lsn, Lsn, Vec<u8>)>,
+    flushed: Lsn,
+    seed: u64,
+}
+
+impl Model {
+    /// Works until all steps are done or the power goes off.
+    fn work(&mut self, writer: &WalWriter, steps: &[Step]) {
+        for step in steps {
+            let go_on = match step {
+                Step::Append(len) => {
+                    self.seed += 1;
+                    let bytes = payload(self.seed, *len);
+                    let appended = writer.append(RecordKind::Pages, &[&bytes]);
+                    appended.map(|span| self.appended.push((span.start, span.end, bytes)))
+                }
+                Step::Flush => {
+                    let upto = writer.positions().insert.get();
+                    writer.flush(upto).map(|()| self.flushed = upto)
+                }
+                Step::Switch => writer.switch_segment().map(drop),
+            };
+            if go_on.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Restarts after a power loss, checking what is there.
+    fn restart(&mut self, config: &WalConfig) -> CleanEnd {
+        let found = recover(config, Lsn(MIB), self.flushed).expect("flushed records are there");
+        let clean = clean_tail(config, &found).unwrap();
+        let (records, end) = read_all(&mut WalSource::offline(config.clone()).reader(Lsn(MIB)));
+        assert_eq!(end.at, clean.position);
+        let pages = records.iter().filter(|r| r.kind == RecordKind::Pages);
+        let there: Vec<_> = pages.map(|r| (r.lsn, r.end, r.payload.to_vec())).collect();
+        assert!(there.len() <= self.appended.len(), "records that were never appended");
+        self.appended.truncate(there.len());
+        assert!(there == self.appended, "other records than were appended");
+        self.flushed = clean.position;
+        clean
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn flushed_records_survive_and_nothing_else_appears(
+        seed in any::<u64>(),
+        lives in prop::collection::vec((prop::collection::vec(step(), 1..40), 0u64..60), 2..6),
+    ) {
+        let disk = SimDisk::new(seed);
+        let config = config(&disk);
+        let mut model = Model { appended: Vec::new(), flushed: Lsn(MIB), seed: 0 };
+        let mut end = create_first_segment(&config).unwrap();
+        for (steps, changes) in lives {
+            let faults = SimFaults { changes_before_power_off: Some(changes), ..Default::default() };
+            let writer = WalWriter::start(config.clone(), end).unwrap();
+            disk.set_faults(faults);
+            model.work(&writer, &steps);
+            // whatever is still going on happens without power
+            disk.set_faults(SimFaults { changes_before_power_off: Some(0), ..Default::default() });
+            drop(writer);
+            disk.power_loss();
+            end = model.restart(&config);
+        }
+    }
+}
