@@ -1,1 +1,46 @@
-//! walship node.
+//! The durable state of one walship node and what its sessions share.
+//!
+//! Knows the data directory, the control file, slots, and who is connected; knows
+//! no sockets and no SQL. The nouns: [`DataDirectory`], [`ControlFile`], [`Slots`],
+//! [`Backends`] and [`Senders`].
+//!
+//! ```
+//! use walship_node::{RetentionInput, retention};
+//! use walship_types::{Lsn, SegmentNo, SegmentSize};
+//! let keep = retention(&RetentionInput {
+//!     redo: Lsn(0x900_0000),
+//!     current: Lsn(0xA00_0000),
+//!     slots: Some(Lsn(0x300_0000)),
+//!     connections: None,
+//!     keep_bytes: 0,
+//!     slot_keep_bytes_max: None,
+//!     segment_size: SegmentSize::DEFAULT,
+//! });
+//! assert_eq!(keep.keep_from, SegmentNo(3));
+//! ```
+
+mod backends;
+mod control;
+mod directory;
+mod error;
+mod initialize;
+mod pid_file;
+mod receiver;
+mod retention;
+mod sealed;
+mod senders;
+mod slots;
+
+pub use backends::{
+    BackendGuard, BackendInfo, BackendKind, BackendStart, BackendState, Backends, Interrupt, InterruptHook,
+    QUERY_BYTES_MAX,
+};
+pub use control::{ControlDatabase, ControlFile, ControlState};
+pub use directory::{DataDirectory, DirectoryLock};
+pub use error::NodeError;
+pub use initialize::{POSTGRES_MAJOR, create_missing_folders, create_skeleton, new_system_id};
+pub use pid_file::{PidFile, PidStatus};
+pub use receiver::{Receiver, ReceiverInfo, ReceiverStatus};
+pub use retention::{Retention, RetentionInput, retention};
+pub use senders::{SenderGuard, SenderInfo, SenderState, Senders};
+pub use slots::{SlotError, SlotGuard, SlotInfo, Slots, check_slot_name, slot_name_for};
