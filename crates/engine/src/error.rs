@@ -3,7 +3,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::ffi;
-use walship_types::DatabaseName;
+use walship_types::{DatabaseId, DatabaseName};
+use walship_wal::WalError;
+use walship_wal::payload::PayloadError;
+
+use crate::page::HashFileError;
 
 /// What went wrong in the engine.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,24 @@ pub enum EngineError {
         /// How much was asked for, at most, in bytes.
         bytes: u64,
     },
+    /// A node began to lead without knowing where one of its databases stands.
+    #[error("where database \"{database}\" stands in the log is not known")]
+    NoStart {
+        /// The database.
+        database: DatabaseName,
+    },
+    /// A thread could not be started.
+    #[error("could not start a thread: {source}")]
+    Thread {
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A session committed without having had the turn; the commit was rolled back.
+    #[error("a commit on database \"{database}\" without the turn to write was rolled back")]
+    NoTurn {
+        /// The database.
+        database: DatabaseName,
+    },
     /// A database is closed, because what SQLite committed could not be logged.
     #[error("database \"{database}\" is closed: {reason}")]
     DatabaseClosed {
@@ -109,11 +131,11 @@ pub enum EngineError {
     },
     /// The -wal restarted although not all of it was in the log.
     #[error(
-        "the -wal of database \"{database}\" restarted at {found} while frames after {captured} were not yet logged"
+        "the -wal of database {database} restarted at {found} while frames after {captured} were not yet logged"
     )]
     MissedRestart {
         /// The database.
-        database: DatabaseName,
+        database: DatabaseId,
         /// The last position that is in the log.
         captured: Box<walship_types::SqliteWalPosition>,
         /// The position found now.
@@ -137,6 +159,20 @@ pub enum EngineError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// The page hashes of a database could not be written.
+    #[error("could not write page hashes to \"{}\": {source}", path.display())]
+    HashFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<HashFileError>,
+    },
+    /// The log refused.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// A record could not be made or understood.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
     /// SQLite refused.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
@@ -235,9 +271,16 @@ impl EngineError {
             | EngineError::NotWalMode { .. } => Kind::Corrupt,
             EngineError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::NoSpace,
             EngineError::Sqlite(error) => sqlite_kind(error),
+            EngineError::Wal(error) if error.is_no_space() => Kind::NoSpace,
             EngineError::SqliteTooOld { .. }
             | EngineError::SqliteLacksOption { .. }
+            | EngineError::NoTurn { .. }
+            | EngineError::NoStart { .. }
+            | EngineError::Thread { .. }
             | EngineError::NotImportable { .. }
+            | EngineError::HashFile { .. }
+            | EngineError::Wal(_)
+            | EngineError::Payload(_)
             | EngineError::Io { .. } => Kind::Internal,
         }
     }

@@ -1,16 +1,43 @@
 //! SQLite under a log: what a leader commits becomes records, what a follower
 //! receives becomes pages. The only crate that links SQLite.
 
+mod capture;
+mod checkpoint;
+mod create;
+mod database;
+mod databases;
 mod dbpage;
 mod error;
+mod export;
+mod in_flight;
+mod info;
+mod lead;
+mod maintenance;
 mod options;
 pub mod page;
+mod pin;
+mod published;
 mod raw_file;
 pub mod recovery;
 pub mod redo;
+mod seal;
+mod session;
+mod shared;
+mod signals;
 pub mod sqlite;
+pub mod sqlite_wal;
+mod turn;
 
+pub use checkpoint::CheckpointDone;
+pub use create::{ImportProgress, UNFINISHED_SUFFIX};
+pub use database::Database;
+pub use databases::{Databases, DatabasesRole};
 pub use dbpage::{Backfill, DbPage, DbPageError};
 pub use error::{EngineError, EngineErrorKind, SqliteWalProblem};
+pub use export::Exported;
+pub use info::DatabaseInfo;
+pub use lead::LeaderStart;
 pub use options::EngineOptions;
 pub use raw_file::raw_file;
+pub use session::{Session, StatementEnd};
+pub use turn::WaitLimits;

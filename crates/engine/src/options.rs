@@ -1,11 +1,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use walship_types::SystemId;
+
 /// What the engine is told when it starts.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EngineOptions {
     /// The directory of the database files, `base`.
     pub base: PathBuf,
+    /// The cluster, named in the files of page hashes.
+    pub system_id: SystemId,
     /// Page cache of a session's connection, in KiB.
     pub cache_kib: u32,
     /// Size of a -wal, in bytes, from which on it is made to restart.
@@ -21,10 +26,11 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// The defaults for databases in `base`.
-    pub fn new(base: impl Into<PathBuf>) -> EngineOptions {
+    /// The defaults for the databases in `base` of cluster `system_id`.
+    pub fn new(base: impl Into<PathBuf>, system_id: SystemId) -> EngineOptions {
         EngineOptions {
             base: base.into(),
+            system_id,
             cache_kib: 1024,
             seal_bytes: 16 << 20,
             capture_cache_bytes: 16 << 20,

@@ -1,0 +1,145 @@
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use walship_types::{DatabaseId, Lsn, Timestamp};
+use walship_wal::payload::{Checkpoint, DatabaseState};
+use walship_wal::{RecordKind, WalWriter};
+
+use crate::EngineError;
+use crate::capture::Author;
+use crate::database::Database;
+use crate::databases::Databases;
+use crate::page::HashFile;
+use crate::shared::Role;
+use crate::turn::{Turn, WaitLimits};
+
+/// How long a shutdown checkpoint waits for each database's writer.
+const SHUTDOWN_TURN_WAIT: Duration = Duration::from_secs(10);
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// A completed checkpoint: what the control file has to say from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointDone {
+    /// Where replay has to start.
+    pub redo: Lsn,
+    /// The checkpoint record.
+    pub checkpoint: Lsn,
+    /// End of the checkpoint record; flushed.
+    pub end: Lsn,
+    /// When.
+    pub time: Timestamp,
+    /// The databases as of the redo point; the positions are this node's own.
+    pub databases: Vec<DatabaseState>,
+    /// The id that the next database gets.
+    pub next_database_id: DatabaseId,
+}
+
+impl Databases {
+    /// Sets a redo point on a leader: everything before it is durable in the
+    /// database files and their -wal files, page hashes are written, and the
+    /// checkpoint record is flushed. Nothing is moved out of a -wal, so no reader
+    /// stands in the way. The caller writes the control file; before that, the
+    /// old redo point is in force.
+    ///
+    /// With `shutdown`, writers are waited for and kept out, and the databases
+    /// are closed: the record is the last one.
+    pub fn checkpoint(&self, shutdown: bool) -> Result<CheckpointDone, EngineError> {
+        let writer = self.shared.writer()?;
+        let databases = self.all();
+        let turns = if shutdown { self.stop_writers(&databases, &writer)? } else { Vec::new() };
+        let (redo, states) = self.note_redo_point(&writer)?;
+        writer.flush(redo)?;
+        for database in &databases {
+            database.make_durable(&writer)?;
+        }
+        let done = self.log_checkpoint(redo, states, shutdown, &writer)?;
+        drop(turns);
+        Ok(done)
+    }
+
+    /// Notes the redo point and what every database is there. No commit is in
+    /// flight meanwhile, so none lies across it.
+    fn note_redo_point(&self, writer: &WalWriter) -> Result<(Lsn, Vec<DatabaseState>), EngineError> {
+        let _none = self.shared.in_flight.begin_era();
+        let redo = writer.lock_insert()?.position();
+        let states = self.all().iter().map(|database| database.state()).collect::<Result<_, _>>()?;
+        Ok((redo, states))
+    }
+
+    fn log_checkpoint(
+        &self,
+        redo: Lsn,
+        databases: Vec<DatabaseState>,
+        shutdown: bool,
+        writer: &WalWriter,
+    ) -> Result<CheckpointDone, EngineError> {
+        let time = Timestamp::now();
+        let timeline = writer.source().history().timeline_at(Lsn::MAX);
+        let next_database_id = self.next_id();
+        let record = Checkpoint { redo, timeline, shutdown, time, next_database_id, databases };
+        let mut payload = Vec::new();
+        record.encode(&mut payload);
+        let span = writer.append(RecordKind::Checkpoint, &[&payload])?;
+        writer.flush(span.end)?;
+        let databases = record.databases;
+        Ok(CheckpointDone { redo, checkpoint: span.start, end: span.end, time, databases, next_database_id })
+    }
+
+    /// Takes every database's turn, captures what there is, and lets nobody write
+    /// any more.
+    fn stop_writers(
+        &self,
+        databases: &[Arc<Database>],
+        writer: &WalWriter,
+    ) -> Result<Vec<Turn>, EngineError> {
+        let deadline = Some(Instant::now() + SHUTDOWN_TURN_WAIT);
+        let limits = WaitLimits { deadline, cancel: &NEVER };
+        let turns: Vec<Turn> =
+            databases.iter().map(|database| database.take_turn(&limits)).collect::<Result<_, _>>()?;
+        for (database, turn) in databases.iter().zip(&turns) {
+            database.capture(turn, Author::Foreign, true, writer)?;
+        }
+        self.shared.set_role(Role::Closed("shutting down"));
+        Ok(turns)
+    }
+}
+
+impl Database {
+    /// What the log says of the database, up to its end or to where no commit is
+    /// in flight.
+    fn state(&self) -> Result<DatabaseState, EngineError> {
+        // what SQLite committed and the log could not take would be missing
+        self.check_open()?;
+        let capture = self.capture.lock();
+        let capture =
+            capture.as_ref().ok_or_else(|| EngineError::NoStart { database: self.name().clone() })?;
+        Ok(DatabaseState {
+            id: self.id(),
+            name: self.name().clone(),
+            page_size: self.page_size(),
+            pages: capture.hashes().pages(),
+            checksum: capture.hashes().checksum(),
+            position: capture.position(),
+        })
+    }
+
+    /// Makes the frames of the -wal durable (what was moved into the file is, as
+    /// SQLite syncs it before it lets the -wal restart), and writes the hashes of
+    /// the pages as of some position behind the redo point.
+    fn make_durable(&self, writer: &WalWriter) -> Result<(), EngineError> {
+        let (wal, hashes, as_of) = {
+            let capture = self.capture.lock();
+            let Some(capture) = capture.as_ref() else { return Ok(()) };
+            // no commit of this database is on its way while its capture is locked
+            (Arc::clone(capture.wal()), capture.hashes().clone(), writer.positions().insert.get())
+        };
+        wal.sync()?;
+        // the file must not name a position that the log may not reach
+        writer.flush(as_of)?;
+        let file = HashFile { system_id: self.shared.options.system_id, database: self.id(), as_of, hashes };
+        let path = self.path().with_extension("hash");
+        file.write(&path).map_err(|error| EngineError::HashFile { path, source: Box::new(error) })
+    }
+}

@@ -1,0 +1,295 @@
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, backup};
+use walship_types::{DatabaseId, DatabaseName, Lsn, PageNo, PageSize, SqliteWalPosition};
+use walship_wal::payload::{CreateDatabase, DropDatabase};
+use walship_wal::{RecordKind, WalWriter};
+
+use crate::EngineError;
+use crate::capture::{CommitEnd, Parts};
+use crate::databases::Databases;
+use crate::lead::LeaderStart;
+use crate::page::{NO_CONTENT, PageHashes, page_hash};
+use crate::signals::vacuum_bytes_at_most;
+
+/// What a database file is called until its records are in the log; start removes
+/// such files.
+pub const UNFINISHED_SUFFIX: &str = ".db.new";
+
+/// Pages that an import copies at once, between two calls of its progress.
+const IMPORT_STEP_PAGES: i32 = 1024;
+
+/// How long an import waits for another program's lock before it tries again.
+const IMPORT_RETRY: Duration = Duration::from_millis(20);
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportProgress {
+    /// Bytes that are copied.
+    pub done_bytes: u64,
+    /// Bytes that there are; grows if somebody writes meanwhile.
+    pub total_bytes: u64,
+}
+
+impl Databases {
+    /// Creates an empty database. Returns the position that has to be flushed, or
+    /// replicated, before the client is answered; it is flushed here already.
+    pub fn create(&self, name: &DatabaseName, page_size: PageSize) -> Result<Lsn, EngineError> {
+        let writer = self.shared.writer()?;
+        self.check_free(name)?;
+        let unfinished = self.unfinished_path(name);
+        remove_if_there(&unfinished)?;
+        make_empty(&unfinished, page_size)?;
+        self.add_file(name, &unfinished, &writer)
+    }
+
+    /// Takes in an existing SQLite database, online: other programs may read and
+    /// write it meanwhile; what is taken in is one state of it. `progress` may end
+    /// it by returning false. Returns as [`Databases::create`] does.
+    pub fn import(
+        &self,
+        name: &DatabaseName,
+        source: &Path,
+        mut progress: impl FnMut(ImportProgress) -> bool,
+    ) -> Result<Lsn, EngineError> {
+        let writer = self.shared.writer()?;
+        self.check_free(name)?;
+        let unfinished = self.unfinished_path(name);
+        remove_if_there(&unfinished)?;
+        let copied = copy_database(source, &unfinished, &mut progress);
+        if copied.is_err() {
+            remove_if_there(&unfinished)?;
+        }
+        copied?;
+        self.add_file(name, &unfinished, &writer)
+    }
+
+    /// Drops a database that no session uses. Returns as [`Databases::create`] does.
+    pub fn drop_database(&self, name: &DatabaseName) -> Result<Lsn, EngineError> {
+        let writer = self.shared.writer()?;
+        let (end, database) = {
+            // no redo point between the record and the list
+            let _in_flight = self.shared.in_flight.enter(false);
+            let database = self.remove_unused(name)?;
+            let mut payload = Vec::new();
+            DropDatabase { id: database.id(), name: name.clone() }.encode(&mut payload);
+            match writer.append(RecordKind::DropDatabase, &[&payload]) {
+                Ok(span) => (span.end, database),
+                Err(error) => {
+                    self.insert(&database);
+                    return Err(error.into());
+                }
+            }
+        };
+        writer.flush(end)?;
+        database.stop_leading();
+        drop(database);
+        // after a crash in here, start finds files of a dropped database and ends this
+        for path in files_of(&self.path_of(name)) {
+            remove_if_there(&path)?;
+        }
+        sync_directory(&self.shared.options.base)?;
+        Ok(end)
+    }
+
+    fn check_free(&self, name: &DatabaseName) -> Result<(), EngineError> {
+        match self.get(name.as_str()) {
+            Ok(_) => Err(EngineError::DatabaseExists { name: name.clone() }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn unfinished_path(&self, name: &DatabaseName) -> PathBuf {
+        self.shared.options.base.join(format!("{name}{UNFINISHED_SUFFIX}"))
+    }
+
+    /// Logs a finished file in full and makes it a database. After a crash in
+    /// between, the log has either all of it, and replay makes the file, or
+    /// nothing.
+    fn add_file(&self, name: &DatabaseName, file: &Path, writer: &WalWriter) -> Result<Lsn, EngineError> {
+        let added = self.try_add_file(name, file, writer);
+        if added.is_err() {
+            remove_if_there(file)?;
+        }
+        added
+    }
+
+    fn try_add_file(&self, name: &DatabaseName, file: &Path, writer: &WalWriter) -> Result<Lsn, EngineError> {
+        let id = self.allocate_id();
+        let mut content = DatabaseFile::open(file)?;
+        let _room = writer.reserve(vacuum_bytes_at_most(content.pages, content.page_size))?;
+        // from the first record until it is in the list, no redo point is set
+        let _in_flight = self.shared.in_flight.enter(true);
+        let mut payload = Vec::new();
+        CreateDatabase { id, name: name.clone() }.encode(&mut payload);
+        writer.append(RecordKind::CreateDatabase, &[&payload])?;
+        let logged = content.log(id, writer);
+        let (hashes, end) = match logged {
+            Ok(logged) => logged,
+            Err(error) => {
+                // without its commit the database would be an empty one elsewhere
+                let mut payload = Vec::new();
+                DropDatabase { id, name: name.clone() }.encode(&mut payload);
+                writer.append(RecordKind::DropDatabase, &[&payload])?;
+                return Err(error);
+            }
+        };
+        drop(content);
+        writer.flush(end)?;
+        let path = self.path_of(name);
+        std::fs::rename(file, &path).map_err(|source| io("rename", file, source))?;
+        sync_directory(&self.shared.options.base)?;
+        let database = self.open_database(id, name)?;
+        database
+            .lead(LeaderStart { database: id, hashes, position: SqliteWalPosition::default() }, writer)?;
+        self.insert(&database);
+        Ok(end)
+    }
+
+    fn open_database(
+        &self,
+        id: DatabaseId,
+        name: &DatabaseName,
+    ) -> Result<Arc<crate::Database>, EngineError> {
+        let path = self.path_of(name);
+        Ok(Arc::new(crate::Database::open(Arc::clone(&self.shared), id, name.clone(), path)?))
+    }
+}
+
+/// A database file that SQLite does not have open and that has no -wal.
+struct DatabaseFile {
+    path: PathBuf,
+    file: File,
+    page_size: PageSize,
+    pages: u32,
+}
+
+impl DatabaseFile {
+    fn open(path: &Path) -> Result<DatabaseFile, EngineError> {
+        let bad = |problem: String| EngineError::NotImportable { path: path.to_owned(), problem };
+        let mut file = File::open(path).map_err(|source| io("open", path, source))?;
+        let mut header = [0; 18];
+        file.read_exact(&mut header).map_err(|source| io("read", path, source))?;
+        let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+            1 => PageSize::MAX,
+            bytes => PageSize::new(u32::from(bytes)).map_err(|error| bad(error.to_string()))?,
+        };
+        let bytes = file.metadata().map_err(|source| io("examine", path, source))?.len();
+        let pages = u32::try_from(bytes / page_size.bytes() as u64);
+        let pages = pages.map_err(|_| bad(format!("{bytes} bytes are too many")))?;
+        let file = File::open(path).map_err(|source| io("open", path, source))?;
+        Ok(DatabaseFile { path: path.to_owned(), file, page_size, pages })
+    }
+
+    /// Logs every page in full as one commit; returns the hashes and its end.
+    fn log(&mut self, id: DatabaseId, writer: &WalWriter) -> Result<(PageHashes, Lsn), EngineError> {
+        let mut hashes = PageHashes::new(self.page_size);
+        let mut entries = Vec::new();
+        let mut parts = Parts::new(writer, id, self.page_size, &mut entries);
+        let mut reader = std::io::BufReader::with_capacity(256 << 10, &self.file);
+        let mut content = vec![0; self.page_size.bytes()];
+        for page in (1..=self.pages).map(PageNo) {
+            reader.read_exact(&mut content).map_err(|source| io("read", &self.path, source))?;
+            if page == self.page_size.lock_page() {
+                hashes.set(page, NO_CONTENT);
+                continue;
+            }
+            let hash = page_hash(page, &content);
+            hashes.set(page, hash);
+            parts.image(page, hash, &content)?;
+        }
+        let checksum = hashes.checksum();
+        let position = SqliteWalPosition::default();
+        let end = parts.close(&CommitEnd { pages: self.pages, foreign: false, position, checksum })?;
+        Ok((hashes, end))
+    }
+}
+
+/// Makes a database with nothing in it, in WAL mode, durable, without a -wal.
+fn make_empty(path: &Path, page_size: PageSize) -> Result<(), EngineError> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "page_size", page_size.bytes() as u32)?;
+    // the first page exists from the first write on
+    connection.execute_batch("BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT; VACUUM")?;
+    finish_file(connection, path)
+}
+
+/// Copies an SQLite database, whatever is going on in it, and looks at the copy.
+fn copy_database(
+    source: &Path,
+    target: &Path,
+    progress: &mut dyn FnMut(ImportProgress) -> bool,
+) -> Result<(), EngineError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let from = Connection::open_with_flags(source, flags)?;
+    let page_bytes: u32 = from.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let mut to = Connection::open(target)?;
+    to.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
+    {
+        let copy = backup::Backup::new(&from, &mut to)?;
+        loop {
+            let step = copy.step(IMPORT_STEP_PAGES)?;
+            let at = copy.progress();
+            let bytes = |pages: i32| u64::try_from(pages).unwrap_or(0) * u64::from(page_bytes);
+            let done_bytes = bytes(at.pagecount - at.remaining);
+            if !progress(ImportProgress { done_bytes, total_bytes: bytes(at.pagecount) }) {
+                return Err(not_importable(source, "the import was cancelled"));
+            }
+            match step {
+                backup::StepResult::Done => break,
+                backup::StepResult::More => {}
+                _ => std::thread::sleep(IMPORT_RETRY),
+            }
+        }
+    }
+    let verdict: String = to.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(not_importable(source, &verdict));
+    }
+    finish_file(to, target)
+}
+
+/// Puts a new database into WAL mode, closes it, and makes it durable.
+fn finish_file(connection: Connection, path: &Path) -> Result<(), EngineError> {
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(EngineError::NotWalMode { path: path.to_owned(), found: mode });
+    }
+    connection.close().map_err(|(_, error)| error)?;
+    let file = File::open(path).map_err(|source| io("open", path, source))?;
+    file.sync_all().map_err(|source| io("sync", path, source))
+}
+
+fn not_importable(path: &Path, problem: &str) -> EngineError {
+    EngineError::NotImportable { path: path.to_owned(), problem: problem.to_owned() }
+}
+
+/// The files of a database; the database itself last, so that a removal which a
+/// crash interrupts is found by its name and done again.
+fn files_of(path: &Path) -> [PathBuf; 4] {
+    let beside = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    [path.with_extension("hash"), beside("-wal"), beside("-shm"), path.to_owned()]
+}
+
+fn remove_if_there(path: &Path) -> Result<(), EngineError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path, source)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), EngineError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(|source| io("sync", path, source))
+}
+
+fn io(operation: &'static str, path: &Path, source: std::io::Error) -> EngineError {
+    EngineError::Io { operation, path: path.to_owned(), source }
+}

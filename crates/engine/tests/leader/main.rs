@@ -1,0 +1,6 @@
+//! The engine on a leader, through its public interface.
+
+mod capture;
+mod foreign;
+mod oracle;
+mod support;
