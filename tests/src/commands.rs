@@ -59,9 +59,11 @@ pub fn output_of(command: &mut Command) -> Output {
     Output { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Runs SQL in the stock `sqlite3` program on a database file and returns its output.
+/// Runs SQL in the stock `sqlite3` program on a database file and returns its output;
+/// it waits for locks, as programs do.
 pub fn sqlite3(database: &Path, sql: &str) -> Output {
-    output_of(Command::new("sqlite3").arg("-batch").arg("-init").arg("/dev/null").arg(database).arg(sql))
+    let options = ["-batch", "-init", "/dev/null", "-cmd", ".timeout 10000"];
+    output_of(Command::new("sqlite3").args(options).arg(database).arg(sql))
 }
 
 /// Runs the stock `pgbench` with one script against a port: `-n -f`, with `arguments`.

@@ -19,7 +19,7 @@ impl Reader {
     /// When it is not installed.
     pub fn open(database: &Path) -> Reader {
         let mut program = Command::new("sqlite3")
-            .args(["-batch", "-init", "/dev/null"])
+            .args(["-batch", "-init", "/dev/null", "-cmd", ".timeout 10000"])
             .arg(database)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

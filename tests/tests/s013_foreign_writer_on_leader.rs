@@ -24,7 +24,6 @@ fn foreign_and_own_writers_at_the_same_time() {
     let follower = lab.follower(&leader);
     leader.sql("CREATE TABLE foreign_rows(i INTEGER)");
     let mut foreign = Reader::open(&leader.database("postgres"));
-    foreign.ask(".timeout 10000");
     let load = Load::start(&leader, 4);
     for i in 0..200 {
         foreign.ask(&format!("INSERT INTO foreign_rows VALUES ({i});"));

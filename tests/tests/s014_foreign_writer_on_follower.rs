@@ -3,6 +3,8 @@
 
 use walship_tests::{Lab, assert_identical, sqlite3, wait_caught_up};
 
+const IMPATIENT: &str = "PRAGMA busy_timeout = 100; INSERT INTO t VALUES ('foreign')";
+
 #[test]
 fn a_stock_sqlite3_is_locked_out_of_a_followers_file() {
     let lab = Lab::new();
@@ -11,7 +13,7 @@ fn a_stock_sqlite3_is_locked_out_of_a_followers_file() {
     leader.sql("CREATE TABLE t(v TEXT)");
     wait_caught_up(&leader, &follower);
     for _ in 0..10 {
-        let said = sqlite3(&follower.database("postgres"), "INSERT INTO t VALUES ('foreign')").failure();
+        let said = sqlite3(&follower.database("postgres"), IMPATIENT).failure();
         assert!(said.contains("locked"), "{said}");
         leader.sql("INSERT INTO t VALUES ('own')");
     }
