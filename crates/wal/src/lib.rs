@@ -34,6 +34,7 @@ mod branch;
 mod config;
 mod core;
 mod crc;
+pub mod dump;
 mod end;
 mod error;
 mod flusher;
