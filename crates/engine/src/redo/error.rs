@@ -157,6 +157,9 @@ pub enum RedoError {
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] crate::EngineError),
+    /// A database could not be compared with the log.
+    #[error(transparent)]
+    Unexpected(Box<ReplayProblem>),
     /// A record is about a database that was never created.
     #[error("record at {lsn} is about database {id}, which does not exist")]
     UnknownDatabase {

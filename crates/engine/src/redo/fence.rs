@@ -16,8 +16,8 @@ use crate::raw_file::raw_file;
 
 /// Sizes of a -wal's own header and of each frame's (sqlite.org/fileformat2.html,
 /// "The Write-Ahead Log").
-const SQLITE_WAL_HEADER_BYTES: u64 = 32;
-const FRAME_HEADER_BYTES: usize = 24;
+pub(super) const SQLITE_WAL_HEADER_BYTES: u64 = 32;
+pub(super) const FRAME_HEADER_BYTES: usize = 24;
 
 /// Takes back what another program wrote to a database under replay.
 ///

@@ -3,10 +3,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use walship_types::{SqliteWalGeneration, SqliteWalPosition};
+use walship_types::{PageSize, SqliteWalGeneration, SqliteWalPosition};
 
 use super::error::RedoError;
-use super::fence::sqlite_wal_path;
+use super::fence::{FRAME_HEADER_BYTES, SQLITE_WAL_HEADER_BYTES, sqlite_wal_path};
 use crate::sqlite::WalIndex;
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RedoError {
@@ -65,4 +65,29 @@ pub(crate) fn sqlite_wal_position(path: &Path) -> Result<SqliteWalPosition, Redo
     let generation = SqliteWalGeneration { checkpoint_sequence, salt1, salt2 };
     let checksum = if header.frames == 0 { (0, 0) } else { header.checksum };
     Ok(SqliteWalPosition { generation, frame: header.frames, checksum })
+}
+
+/// The checksum in the header of frame `at.frame` of the -wal of the database at `path`,
+/// if that frame belongs to the generation of `at`.
+pub(crate) fn frame_checksum(
+    path: &Path,
+    page_size: PageSize,
+    at: &SqliteWalPosition,
+) -> Result<Option<(u32, u32)>, RedoError> {
+    use std::os::unix::fs::FileExt;
+    let Some(before) = at.frame.checked_sub(1) else { return Ok(None) };
+    let frame_bytes = FRAME_HEADER_BYTES as u64 + page_size.bytes() as u64;
+    let offset = SQLITE_WAL_HEADER_BYTES + u64::from(before) * frame_bytes;
+    let wal = sqlite_wal_path(path);
+    let mut header = [0; FRAME_HEADER_BYTES];
+    match File::open(&wal).and_then(|file| file.read_exact_at(&mut header, offset)) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(failed("read", &wal)(error)),
+    }
+    // page number, size after a commit, two salts, two words of checksum, all big-endian
+    let [_, _, salt1, salt2, checksum1, checksum2] =
+        std::array::from_fn(|word| u32::from_be_bytes(std::array::from_fn(|byte| header[word * 4 + byte])));
+    let same = (salt1, salt2) == (at.generation.salt1, at.generation.salt2);
+    Ok(same.then_some((checksum1, checksum2)))
 }

@@ -129,7 +129,7 @@ impl Redo {
 }
 
 /// Finishes removals that a crash interrupted, but for names that are in use again.
-fn finish_drops(options: &RedoOptions, scan: &LogScan) -> Result<(), RedoError> {
+pub(crate) fn finish_drops(options: &RedoOptions, scan: &LogScan) -> Result<(), RedoError> {
     let in_use: BTreeSet<&DatabaseName> = scan.databases.values().map(|database| &database.name).collect();
     for name in scan.dropped.values().filter(|name| !in_use.contains(name)) {
         super::files::remove_database(&options.database_path(name), &options.hash_path(name))?;

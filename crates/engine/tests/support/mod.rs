@@ -9,15 +9,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use walship_disk::RealDisk;
-use walship_engine::page::{PageHashes, changed_ranges, page_hash, same_content};
+use walship_engine::page::{HashFile, PageHashes, changed_ranges, page_hash, same_content};
 use walship_engine::redo::{Redo, RedoCatalog, RedoOptions, RedoStart, ReplayStop, ReplayedDatabase};
+use walship_engine::sqlite::WalIndex;
 use walship_engine::{DbPage, EngineError};
 use walship_types::{
-    DatabaseId, DatabaseName, Lsn, PageNo, PageSize, SegmentSize, SqliteWalPosition, SystemId,
-    TimelineHistory, TimelineId, Timestamp,
+    DatabaseId, DatabaseName, Lsn, PageNo, PageSize, SegmentSize, SqliteWalGeneration, SqliteWalPosition,
+    SystemId, TimelineHistory, TimelineId, Timestamp,
 };
 use walship_wal::payload::{
-    Base, Checkpoint, Commit, CommitFlags, CreateDatabase, DatabaseState, DropDatabase, PagesPart,
+    Base, Checkpoint, Commit, CommitFlags, CreateDatabase, DatabaseState, DropDatabase, PagesPart, Seal,
     encode_entry, encode_image,
 };
 use walship_wal::{Next, Record, RecordKind, WalConfig, WalSource, WalWriter, create_first_segment};
@@ -141,6 +142,11 @@ impl ToyLeader {
     pub(crate) fn checkpoint(&mut self) -> Lsn {
         let redo = self.writer.lock_insert().unwrap().position();
         self.databases.values_mut().for_each(|database| database.logged.clear());
+        for database in self.databases.values() {
+            let (id, hashes) = (database.id, database.hashes.clone());
+            let file = HashFile { system_id: SYSTEM, database: id, as_of: redo, hashes };
+            file.write(&database.path.with_extension("hash")).unwrap();
+        }
         let checkpoint = Checkpoint {
             redo,
             timeline: TimelineId::FIRST,
@@ -154,6 +160,30 @@ impl ToyLeader {
         let end = self.writer.append(RecordKind::Checkpoint, &[&payload]).unwrap().end;
         self.writer.flush(end).unwrap();
         redo
+    }
+
+    /// Says that the -wal of this database may restart.
+    pub(crate) fn seal(&mut self, id: DatabaseId) {
+        let ToyDatabase { path, hashes, .. } = &self.databases[&id];
+        let (position, pages, checksum) = (sqlite_wal_position(path), hashes.pages(), hashes.checksum());
+        let mut payload = Vec::new();
+        Seal { database: id, pages, position, checksum }.encode(&mut payload);
+        let end = self.writer.append(RecordKind::Seal, &[&payload]).unwrap().end;
+        self.writer.flush(end).unwrap();
+    }
+
+    /// The files as a kill leaves them, in another directory.
+    pub(crate) fn files_after_kill(&self, to: &Path) -> PathBuf {
+        let base = to.join("base");
+        std::fs::create_dir_all(&base).unwrap();
+        for entry in std::fs::read_dir(self.dir.join("base")).unwrap() {
+            let entry = entry.unwrap();
+            // the -shm is of no use to anyone after a kill of all processes
+            if !entry.file_name().to_string_lossy().ends_with("-shm") {
+                std::fs::copy(entry.path(), base.join(entry.file_name())).unwrap();
+            }
+        }
+        base
     }
 
     pub(crate) fn states(&self) -> Vec<DatabaseState> {
@@ -192,7 +222,7 @@ impl ToyDatabase {
             page_size: self.hashes.page_size(),
             pages: self.hashes.pages(),
             checksum: self.hashes.checksum(),
-            position: SqliteWalPosition::default(),
+            position: sqlite_wal_position(&self.path),
         }
     }
 
@@ -227,11 +257,22 @@ impl ToyDatabase {
         }
         self.pages = pages;
         let (page_size, checksum) = (self.hashes.page_size(), self.hashes.checksum());
-        let position = SqliteWalPosition::default();
+        let position = sqlite_wal_position(&self.path);
         let flags = CommitFlags::default();
         let commit = Commit::new(self.id, count, flags, page_size, position, Timestamp::now(), checksum);
         (entries, commit.unwrap())
     }
+}
+
+/// How far the -wal of a database reaches.
+pub(crate) fn sqlite_wal_position(path: &Path) -> SqliteWalPosition {
+    let header = WalIndex::open(path).unwrap().header();
+    let bytes = std::fs::read(format!("{}-wal", path.display())).unwrap_or_default();
+    let Some(sequence) = bytes.get(12..16) else { return SqliteWalPosition::default() };
+    let checkpoint_sequence = u32::from_be_bytes(sequence.try_into().unwrap());
+    let (salt1, salt2) = header.salts;
+    let generation = SqliteWalGeneration { checkpoint_sequence, salt1, salt2 };
+    SqliteWalPosition { generation, frame: header.frames, checksum: header.checksum }
 }
 
 /// Every page of a database; the lock page is empty.
