@@ -31,6 +31,7 @@
 //! ```
 
 mod branch;
+mod checked;
 mod config;
 mod core;
 mod crc;
@@ -38,6 +39,8 @@ pub mod dump;
 mod end;
 mod error;
 mod flusher;
+#[cfg(test)]
+mod format_doc;
 mod history;
 mod insert;
 mod kind;
@@ -55,6 +58,7 @@ mod watch;
 mod writer;
 
 pub use branch::{FIRST_SEGMENT, create_first_segment, create_timeline_branch};
+pub use checked::CheckedBytes;
 pub use config::WalConfig;
 pub use end::{EndReason, WalEnd};
 pub use error::WalError;

@@ -9,7 +9,7 @@ use walship_types::{Lsn, SegmentNo, TimelineHistory, TimelineId};
 use crate::segment_header::SegmentHeaderError;
 use crate::segments::SegmentFiles;
 use crate::tail::HotTail;
-use crate::{WalConfig, WalError, WalPositions, WalReader};
+use crate::{CheckedBytes, WalConfig, WalError, WalPositions, WalReader};
 
 /// Mapped segments that are kept for the next reader.
 const MAPPINGS_MAX: usize = 4;
@@ -133,6 +133,11 @@ impl WalSource {
     /// which it goes to the first record that begins in it.
     pub fn reader(&self, start: Lsn) -> WalReader {
         WalReader::new(self.clone(), start)
+    }
+
+    /// The bytes from `start` on, checked record by record, for a sender.
+    pub fn checked(&self, start: Lsn) -> Result<CheckedBytes, WalError> {
+        CheckedBytes::new(self.clone(), start)
     }
 
     fn bytes_at(&self, lsn: Lsn) -> Result<Chunk, WalError> {

@@ -11,10 +11,10 @@ use crate::core::Core;
 use crate::flusher::Flusher;
 use crate::insert::{InsertBuffer, Prepared};
 use crate::layout;
-use crate::record::{RECORD_HEADER_LEN, RECORD_PAYLOAD_MAX, RecordSpan};
+use crate::record::{RECORD_ALIGNMENT, RECORD_HEADER_LEN, RECORD_PAYLOAD_MAX, RecordSpan};
 use crate::source::{Live, WalSource};
 use crate::watch::WaitOutcome;
-use crate::{CleanEnd, RecordKind, SEGMENT_HEADER_LEN, WalConfig, WalError, WalPositions};
+use crate::{CleanEnd, RecordKind, WalConfig, WalError, WalPositions};
 
 /// Unwritten bytes at which the flusher is woken though nobody waits for it.
 const WRITE_BEHIND_BYTES: u64 = 1 << 20;
@@ -137,13 +137,16 @@ impl WalWriter {
         self.core.request_flush(upto.min(self.core.insert.lock().position()));
     }
 
-    /// Makes sure that segment files on disk hold `bytes` more bytes of payload, in up to
-    /// 1000 records, beside what others have reserved, for as long as the reservation
-    /// lives. [`WalError::NoSpace`] if not; nothing was changed then.
+    /// Makes sure that segment files on disk hold `bytes` more bytes of payload, in records
+    /// of 4 KiB or more and up to 100 smaller ones, beside what others have reserved, for
+    /// as long as the reservation lives. [`WalError::NoSpace`] if not; nothing was changed
+    /// then.
     pub fn reserve(&self, bytes: u64) -> Result<Reservation, WalError> {
         self.core.check_open()?;
         let size = self.core.config.segment_size;
-        let bytes = bytes + RESERVED_RECORDS * (RECORD_HEADER_LEN as u64 + 8);
+        // header and padding of each record
+        let per_record = (RECORD_HEADER_LEN + RECORD_ALIGNMENT) as u64;
+        let bytes = bytes + (bytes / RESERVED_RECORD_BYTES + RESERVED_SMALL_RECORDS) * per_record;
         let all = self.core.reserved.fetch_add(bytes, Ordering::SeqCst) + bytes;
         let reservation = Reservation { core: self.core.clone(), bytes };
         let from = layout::record_start(self.core.insert.lock().position(), size);
@@ -208,10 +211,10 @@ impl WalWriter {
     }
 }
 
-/// Records that a reservation allows for, beside their payloads.
-const RESERVED_RECORDS: u64 = 1000;
-
-const _: () = assert!(SEGMENT_HEADER_LEN >= RECORD_HEADER_LEN);
+/// A reservation allows for one record per so many bytes of payload,
+const RESERVED_RECORD_BYTES: u64 = 4096;
+/// and for so many more, whatever they carry.
+const RESERVED_SMALL_RECORDS: u64 = 100;
 
 impl Drop for WalWriter {
     fn drop(&mut self) {

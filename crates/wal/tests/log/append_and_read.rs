@@ -81,6 +81,42 @@ fn the_bytes_of_the_source_are_the_bytes_of_the_files() {
 }
 
 #[test]
+fn checked_bytes_stop_before_a_damaged_record() {
+    let disk = SimDisk::new(1);
+    // nothing is kept in memory: what is sent comes from the files
+    let config = WalConfig { hot_tail_bytes: 0, ..config(&disk) };
+    let end = walship_wal::create_first_segment(&config).unwrap();
+    let writer = WalWriter::start(config.clone(), end).unwrap();
+    let spans: Vec<_> = (0..40).map(|n| append(&writer, &payload(n, 100_000))).collect();
+    let (damaged, end) = (spans[30].0, spans[39].1);
+    writer.flush(end).unwrap();
+    let collect = |start: Lsn| {
+        let mut bytes = writer.source().checked(start)?;
+        while !bytes.next(70_000, end)?.is_empty() {}
+        Ok::<_, WalError>(bytes.position())
+    };
+    // from everywhere, also within a record
+    for start in [Lsn(MIB), Lsn(2 * MIB), Lsn(2 * MIB + 4711), spans[5].0] {
+        assert_eq!(collect(start).unwrap(), end);
+    }
+    let offset = config.segment_size.offset_of(damaged) + 500;
+    disk.flip_bit(&config.file_path(config.segment_size.segment_of(damaged)), offset, 0).unwrap();
+    // a simulated mapping is a copy, so the damage shows once the log is opened anew
+    drop(writer);
+    let sink = walship_wal::WalSink::open(config, end).unwrap();
+    let mut bytes = sink.source().checked(Lsn(2 * MIB)).unwrap();
+    let error = loop {
+        match bytes.next(70_000, end) {
+            Ok(more) => assert!(!more.is_empty()),
+            Err(error) => break error,
+        }
+    };
+    assert!(bytes.position() <= damaged, "damaged bytes were given out");
+    let WalError::CorruptBelowFlush { end, .. } = error else { panic!("{error}") };
+    assert_eq!(end.at, damaged);
+}
+
+#[test]
 fn a_reader_at_the_end_goes_on_when_there_is_more() {
     let (_, writer) = start(&SimDisk::new(1));
     let mut reader = writer.source().reader(Lsn(MIB));
