@@ -11,4 +11,4 @@ pub use delta::{RangeOutsidePage, changed_ranges, patch};
 pub use hash::{NO_CONTENT, page_hash, same_content};
 pub use hash_file::{HashFile, HashFileError};
 pub use hashes::PageHashes;
-pub use tracked::{Tracked, TrackedHashes};
+pub use tracked::{HashCut, Tracked, TrackedHashes};

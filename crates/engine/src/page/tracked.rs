@@ -1,5 +1,9 @@
 use parking_lot::{Mutex, MutexGuard};
 
+use std::ops::Range;
+
+use walship_types::{Lsn, PageNo};
+
 use super::PageHashes;
 
 /// The page hashes of a database that is in use: one thread keeps them, others
@@ -21,12 +25,40 @@ pub struct Tracked {
     pub settled: bool,
     /// Counts the changes of `settled`.
     pub changes: u64,
+    /// End of the last commit in the table.
+    pub lsn: Lsn,
 }
 
 impl TrackedHashes {
     /// Takes over a table that is what readers of the file see.
     pub fn new(hashes: PageHashes) -> TrackedHashes {
-        TrackedHashes { inner: Mutex::new(Tracked { hashes, settled: true, changes: 0 }) }
+        TrackedHashes { inner: Mutex::new(Tracked { hashes, settled: true, changes: 0, lsn: Lsn::INVALID }) }
+    }
+
+    /// The hashes of the pages in `pages`, as a reader of the file sees them that calls
+    /// `open` to fix its snapshot; `None` if a commit came between, or is under way.
+    pub fn cut<E>(
+        &self,
+        pages: Range<u32>,
+        open: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Option<HashCut>, E> {
+        let before = {
+            let tracked = self.inner.lock();
+            if !tracked.settled {
+                return Ok(None);
+            }
+            tracked.changes
+        };
+        open()?;
+        let tracked = self.inner.lock();
+        if !tracked.settled || tracked.changes != before {
+            return Ok(None);
+        }
+        let end = pages.end.min(tracked.hashes.pages().saturating_add(1));
+        let hashes = (pages.start..end)
+            .filter_map(|number| Some((PageNo(number), tracked.hashes.get(PageNo(number))?)))
+            .collect();
+        Ok(Some(HashCut { hashes, pages: tracked.hashes.pages(), lsn: tracked.lsn }))
     }
 
     /// The table, for as long as the guard lives.
@@ -41,4 +73,15 @@ impl Tracked {
         self.settled = settled;
         self.changes += 1;
     }
+}
+
+/// Some of the hashes of a database, as of one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashCut {
+    /// The pages asked for, as far as there are that many.
+    pub hashes: Vec<(PageNo, u64)>,
+    /// The size of the database in pages.
+    pub pages: u32,
+    /// End of the last commit that the snapshot has; `0/0` if there was none since the start.
+    pub lsn: Lsn,
 }

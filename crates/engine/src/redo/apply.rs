@@ -171,6 +171,7 @@ impl Redo {
                 self.with_replica(id, lsn, |replica, patience| {
                     replica.commit(lsn, &commit, patience)?;
                     replica.mark_seen(end);
+                    replica.hashes().lock().lsn = end;
                     Ok(())
                 })?;
                 self.last_commit_time = Some(commit.time);

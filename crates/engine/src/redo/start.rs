@@ -94,6 +94,7 @@ impl Redo {
         let seen = scanned.open_from.unwrap_or(end);
         let path = self.options.database_path(&scanned.name);
         let hashes = Arc::new(TrackedHashes::new(scanned.hashes));
+        hashes.lock().lsn = end;
         let identity = (scanned.id, scanned.name);
         let mut replica = Replica::new(identity, path, self.options.cache_kib, hashes, seen);
         let cancel = Arc::clone(&self.cancel);

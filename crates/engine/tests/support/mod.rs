@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use walship_disk::RealDisk;
-use walship_engine::page::{HashFile, PageHashes, changed_ranges, page_hash, same_content};
+use walship_engine::page::{HashFile, PageHashes, TrackedHashes, changed_ranges, page_hash, same_content};
 use walship_engine::redo::{Redo, RedoCatalog, RedoOptions, RedoStart, ReplayStop, ReplayedDatabase};
 use walship_engine::sqlite::WalIndex;
 use walship_engine::{DbPage, EngineError};
@@ -310,11 +310,13 @@ pub(crate) struct ToyCatalog {
     pub(crate) opened: Mutex<Vec<String>>,
     pub(crate) dropped: Mutex<Vec<String>>,
     pub(crate) stopped: Mutex<Vec<String>>,
+    pub(crate) hashes: Mutex<BTreeMap<String, Arc<TrackedHashes>>>,
 }
 
 impl RedoCatalog for ToyCatalog {
     fn opened(&self, database: &ReplayedDatabase<'_>) -> Result<(), EngineError> {
         self.opened.lock().push(database.name.to_string());
+        self.hashes.lock().insert(database.name.to_string(), Arc::clone(database.hashes));
         Ok(())
     }
 
