@@ -1,9 +1,19 @@
 //! Replication connections: what `replication=true` gives, the follower's receiver, and
 //! what both need of the node that they run on.
 
+mod base_backup;
+mod channel;
+mod databases;
 mod host;
+mod log_source;
+pub mod receiver;
+mod serve;
+mod slots;
+mod stream;
 
+pub use channel::ConnectionError;
 pub use host::{
     BackupStart, LogSource, LogWait, ReplicationHost, ReplicationSession, RunningBackup, SenderReport,
     SenderRow, SenderState, ServerPhase, SlotPosition, SlotStore, SlotUse,
 };
+pub use serve::serve_replication;

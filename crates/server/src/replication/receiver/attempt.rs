@@ -1,0 +1,140 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+use walship_client::{Connection, Purpose};
+use walship_protocol::{Command, HostAddress, ReceiverHalf, ReceiverOptions};
+use walship_types::{Lsn, TimelineHistory};
+use walship_wal::{WalError, WalPositions};
+
+use super::ReceiverError;
+use super::handshake::{ensure_slot, fetch_histories, fetch_history, identify};
+use super::host::{ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverState};
+use super::log_thread::LogCommand;
+use super::streaming::{NextTimeline, Streaming};
+
+/// One connection to a sender, over as many timelines as it leads through.
+pub(super) struct Attempt<'a> {
+    pub(super) host: &'a dyn ReceiverHost,
+    pub(super) positions: &'a WalPositions,
+    pub(super) log: &'a mpsc::Sender<LogCommand>,
+    /// The timeline that the log is on; changes as it goes.
+    pub(super) history: &'a mut Arc<TimelineHistory>,
+    pub(super) report: &'a mut ReceiverReport,
+    /// Whether this attempt came as far as streaming.
+    pub(super) streamed: bool,
+}
+
+impl Attempt<'_> {
+    /// Connects and streams until something ends it. What was received before and is on
+    /// its way to the disk must have arrived there.
+    pub(super) async fn run(&mut self) -> Result<(), ReceiverError> {
+        let settings = self.host.settings()?;
+        if settings.conninfo.is_empty() {
+            return Err(ReceiverError::NoPrimary);
+        }
+        *self.report = ReceiverReport {
+            state: ReceiverState::Starting,
+            conninfo: settings.conninfo.to_string(),
+            slot: settings.slot.clone(),
+            last_error: self.report.last_error.take(),
+            ..ReceiverReport::default()
+        };
+        self.host.report(self.report);
+        let target = settings.conninfo.target(|name| std::env::var(name).ok())?;
+        let mut connection =
+            Connection::connect(&target, Purpose::Replication, &settings.application_name).await?;
+        let result = self.with(&mut connection, &settings).await;
+        connection.close().await;
+        result
+    }
+
+    async fn with(
+        &mut self,
+        connection: &mut Connection,
+        settings: &ReceiverSettings,
+    ) -> Result<(), ReceiverError> {
+        let primary = identify(connection, self.host).await?;
+        let end = self.positions.flush.get();
+        let mut histories =
+            fetch_histories(connection, self.host, self.history, end, primary.timeline).await?;
+        if let Some(slot) = &settings.slot {
+            ensure_slot(connection, slot).await?;
+        }
+        self.describe(connection);
+        loop {
+            let own = self.history.timeline;
+            let end = self.positions.flush.get();
+            // nothing is left of a timeline that ends where we are
+            let next = histories.values().next_back().and_then(|newest| newest.next_after(own));
+            let next = match next {
+                Some((timeline, start)) if start == end => Some(NextTimeline { timeline, start }),
+                _ => self.stream(connection, settings, end).await?,
+            };
+            let Some(next) = next else {
+                return Err(ReceiverError::EndedByPrimary(self.positions.flush.get()));
+            };
+            let history = match histories.remove(&next.timeline) {
+                Some(history) => history,
+                None => {
+                    let history = fetch_history(connection, next.timeline).await?;
+                    self.host.write_history(&history)?;
+                    history
+                }
+            };
+            self.switch(history, next).await?;
+        }
+    }
+
+    async fn stream(
+        &mut self,
+        connection: &mut Connection,
+        settings: &ReceiverSettings,
+        start: Lsn,
+    ) -> Result<Option<NextTimeline>, ReceiverError> {
+        let timeline = self.history.timeline;
+        let options =
+            ReceiverOptions { status_interval: settings.status_interval, timeout: settings.timeout };
+        let applied = self.host.replay().get();
+        let half = ReceiverHalf::new(start, applied, options, Instant::now());
+        (self.report.start, self.report.timeline) = (start, Some(timeline));
+        let command =
+            Command::StartReplication { slot: settings.slot.clone(), start, timeline: Some(timeline) };
+        self.report.last_error = None;
+        tracing::info!(host = %connection.host(), start = %start, timeline = %timeline, "started streaming");
+        self.streamed = true;
+        let (host, positions, log) = (self.host, self.positions, self.log);
+        let report = &mut *self.report;
+        let mut streaming = Streaming { connection, host, half, positions, log, report, pending: None };
+        streaming.run(&command.to_string()).await
+    }
+
+    /// Goes over to the next timeline, whose history file is durable by now.
+    async fn switch(&mut self, history: TimelineHistory, next: NextTimeline) -> Result<(), ReceiverError> {
+        self.report.state = ReceiverState::Waiting;
+        self.host.report(self.report);
+        let (own, end) = (self.history.timeline, self.positions.flush.get());
+        if history.switch_point(own) != Some(end) || next.start != end {
+            let fork = history.switch_point(own);
+            return Err(ReceiverError::Diverged { own, end, found: next.timeline, fork });
+        }
+        let (answer, answered) = oneshot::channel();
+        let closed = || WalError::Poisoned { reason: "the log's thread has ended".to_owned() };
+        self.log.send(LogCommand::Switch(history.clone(), answer)).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())??;
+        tracing::info!(from = %own, to = %history.timeline, at = %end, "switched to the next timeline");
+        let history = Arc::new(history);
+        self.host.timeline_switched(Arc::clone(&history))?;
+        *self.history = history;
+        Ok(())
+    }
+
+    fn describe(&mut self, connection: &Connection) {
+        let host = connection.host();
+        self.report.port = Some(host.port);
+        self.report.host = Some(match &host.address {
+            HostAddress::Tcp(name) => name.clone(),
+            HostAddress::Unix(directory) => directory.display().to_string(),
+        });
+    }
+}

@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+use walship_client::ClientError;
+use walship_protocol::{ConninfoError, MessageError, ReceiverViolation, TargetError};
+use walship_types::{HistoryError, Lsn, SegmentSize, SystemId, TimelineId};
+use walship_wal::WalError;
+
+/// Why an attempt to stream ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiverError {
+    /// The connection could not be made, broke, or the sender refused.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The connection string says something impossible.
+    #[error("invalid primary_conninfo: {0}")]
+    Target(#[from] TargetError),
+    /// The connection string is none.
+    #[error("invalid primary_conninfo: {0}")]
+    Conninfo(#[from] ConninfoError),
+    /// There is no connection string.
+    #[error("primary_conninfo is not set")]
+    NoPrimary,
+    /// The sender is of another cluster.
+    #[error(
+        "database system identifier differs between the primary and standby: the primary's identifier is {found}, the standby's identifier is {own}"
+    )]
+    OtherSystem {
+        /// This node's.
+        own: SystemId,
+        /// The sender's.
+        found: SystemId,
+    },
+    /// The sender's segments have another size.
+    #[error("the primary's wal_segment_size is {found}, the standby's is {own}")]
+    OtherSegmentSize {
+        /// This node's.
+        own: SegmentSize,
+        /// The sender's, as it says.
+        found: String,
+    },
+    /// The sender has not seen a promotion that this node has.
+    #[error("highest timeline {found} of the primary is behind recovery timeline {own}")]
+    TimelineBehind {
+        /// This node's.
+        own: TimelineId,
+        /// The sender's.
+        found: TimelineId,
+    },
+    /// The sender's history does not go through this node's end of log.
+    #[error(
+        "own log reaches {end} on timeline {own}, but the primary's timeline {found} {}",
+        .fork.map_or("does not descend from it".to_owned(), |lsn| format!("left it at {lsn}"))
+    )]
+    Diverged {
+        /// This node's timeline.
+        own: TimelineId,
+        /// Its end of log.
+        end: Lsn,
+        /// The sender's timeline.
+        found: TimelineId,
+        /// Where the sender's history leaves this node's timeline, if it ever was on it.
+        fork: Option<Lsn>,
+    },
+    /// The sender's answer has not what it must have.
+    #[error("invalid response from primary to {command}: {what}")]
+    Response {
+        /// What was asked.
+        command: &'static str,
+        /// What is missing or wrong.
+        what: String,
+    },
+    /// The sender's history file is none.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// A message in the stream is none.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// The stream breaks its own rules.
+    #[error(transparent)]
+    Violation(#[from] ReceiverViolation),
+    /// The sender is silent.
+    #[error("terminating walreceiver due to timeout: nothing heard for {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// The sender ended the stream without a reason: it is stopping.
+    #[error("replication terminated by primary server at {0}")]
+    EndedByPrimary(Lsn),
+    /// This node's own log takes nothing more: the process has to stop.
+    #[error(transparent)]
+    Log(#[from] WalError),
+    /// Something of the node failed.
+    #[error("{0}")]
+    Node(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ReceiverError {
+    /// Whether no further attempt can help.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, ReceiverError::Log(_))
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ReceiverError::OtherSystem { .. } => Some(
+                "this is a follower of another cluster: correct primary_conninfo, or make it anew with --init".to_owned(),
+            ),
+            ReceiverError::Diverged { .. } => Some(
+                "this node has log that the primary never had: rewind it with walctl rewind, or make it anew from a base backup"
+                    .to_owned(),
+            ),
+            ReceiverError::Client(error) => error.server().and_then(|error| error.hint.clone()),
+            _ => None,
+        }
+    }
+}

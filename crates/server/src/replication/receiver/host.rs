@@ -1,0 +1,91 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use walship_protocol::{Conninfo, SlotName};
+use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp};
+use walship_wal::PositionWatch;
+
+use super::ReceiverError;
+
+/// What the receiver is told to do; read anew for every attempt, so that a reload counts.
+#[derive(Debug, Clone)]
+pub struct ReceiverSettings {
+    /// `primary_conninfo`.
+    pub conninfo: Conninfo,
+    /// `primary_slot_name`; it is made if it is not there.
+    pub slot: Option<SlotName>,
+    /// How the follower calls itself when the connection string does not say.
+    pub application_name: String,
+    /// `wal_receiver_status_interval`; zero for never by time.
+    pub status_interval: Duration,
+    /// `wal_receiver_timeout`; zero for never.
+    pub timeout: Duration,
+    /// `wal_retrieve_retry_interval`: the longest pause between attempts.
+    pub retry_interval: Duration,
+}
+
+/// What the receiver does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReceiverState {
+    /// Between attempts, or not running.
+    #[default]
+    Stopped,
+    /// Connects.
+    Starting,
+    /// Receives.
+    Streaming,
+    /// Goes over to another timeline.
+    Waiting,
+}
+
+/// A row of `pg_stat_wal_receiver`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReceiverReport {
+    /// What it does.
+    pub state: ReceiverState,
+    /// Where streaming began.
+    pub start: Lsn,
+    /// On which timeline.
+    pub timeline: Option<TimelineId>,
+    /// The sender's clock in its last message.
+    pub last_message_sent: Option<Timestamp>,
+    /// When that arrived.
+    pub last_message_received: Option<Timestamp>,
+    /// The sender's end of log, as it last said.
+    pub latest_end: Lsn,
+    /// The slot it streams from.
+    pub slot: Option<SlotName>,
+    /// The host it is connected to.
+    pub host: Option<String>,
+    /// And its port.
+    pub port: Option<u16>,
+    /// The connection string, passwords hidden.
+    pub conninfo: String,
+    /// Why the last attempt ended.
+    pub last_error: Option<String>,
+}
+
+/// What the receiver needs of its node. The log's sink is the receiver's own while it runs.
+pub trait ReceiverHost: Send + Sync + 'static {
+    /// The cluster.
+    fn system_id(&self) -> SystemId;
+
+    /// Size of its log segments.
+    fn segment_size(&self) -> SegmentSize;
+
+    /// What to do.
+    fn settings(&self) -> Result<ReceiverSettings, ReceiverError>;
+
+    /// What is visible to readers here.
+    fn replay(&self) -> &PositionWatch;
+
+    /// Keeps a history file durably; blocks.
+    fn write_history(&self, history: &TimelineHistory) -> Result<(), ReceiverError>;
+
+    /// The log goes on on another timeline: called after its history file is durable and
+    /// the sink has switched, before a byte of the new timeline is written. Blocks.
+    fn timeline_switched(&self, history: Arc<TimelineHistory>) -> Result<(), ReceiverError>;
+
+    /// Shows where the receiver is.
+    fn report(&self, report: &ReceiverReport);
+}

@@ -1,0 +1,124 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use walship_types::{Lsn, TimelineHistory};
+use walship_wal::{WalError, WalSink};
+
+/// Pieces of log (of up to 128 KiB) between the network and the disk: 4 MiB, so that the
+/// network is not idle during a sync. When it is full, the leader waits.
+pub(super) const PIECES_AHEAD: usize = 32;
+
+/// Pause before a write is tried again after the disk was full.
+const NO_SPACE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the thread is told.
+pub(super) enum LogCommand {
+    /// Take these bytes.
+    Write(Lsn, Bytes),
+    /// Make everything durable, and say so.
+    Flush(oneshot::Sender<()>),
+    /// Go over to another timeline, and say how that went.
+    Switch(TimelineHistory, oneshot::Sender<Result<(), WalError>>),
+}
+
+/// The thread that alone writes this node's log. It syncs whenever nothing waits to be
+/// written: under load many pieces share one sync, otherwise each has its own at once.
+pub(super) struct LogThread {
+    pub(super) commands: mpsc::Sender<LogCommand>,
+    thread: JoinHandle<(WalSink, Result<(), WalError>)>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl LogThread {
+    pub(super) fn start(sink: WalSink) -> std::io::Result<LogThread> {
+        let (commands, received) = mpsc::channel(PIECES_AHEAD);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopping);
+        let name = "wal receiver log".to_owned();
+        let thread = thread::Builder::new().name(name).spawn(move || write_log(sink, received, &stop))?;
+        Ok(LogThread { commands, thread, stopping })
+    }
+
+    /// Lets the thread finish what it was given, and gives the sink back; blocks.
+    pub(super) fn stop(self) -> Option<(WalSink, Result<(), WalError>)> {
+        self.stopping.store(true, Ordering::SeqCst);
+        drop(self.commands);
+        // a panic has been reported by itself
+        self.thread.join().ok()
+    }
+}
+
+fn write_log(
+    mut sink: WalSink,
+    mut commands: mpsc::Receiver<LogCommand>,
+    stopping: &AtomicBool,
+) -> (WalSink, Result<(), WalError>) {
+    while let Some(command) = commands.blocking_recv() {
+        let mut next = Some(command);
+        while let Some(command) = next {
+            match obey(&mut sink, command, stopping) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let flushed = sink.flush();
+                    return (sink, flushed);
+                }
+                Err(error) => return (sink, Err(error)),
+            }
+            next = commands.try_recv().ok();
+        }
+        if let Err(error) = sink.flush() {
+            return (sink, Err(error));
+        }
+    }
+    let flushed = sink.flush();
+    (sink, flushed)
+}
+
+/// Whether to go on: a disk that is full when the receiver is stopped ends it, and what
+/// was not written is received again later.
+fn obey(sink: &mut WalSink, command: LogCommand, stopping: &AtomicBool) -> Result<bool, WalError> {
+    match command {
+        LogCommand::Write(lsn, bytes) => write(sink, lsn, &bytes, stopping),
+        LogCommand::Flush(answer) => {
+            sink.flush()?;
+            let _ = answer.send(());
+            Ok(true)
+        }
+        LogCommand::Switch(history, answer) => {
+            // nobody waits for the answer any more when the receiver is being stopped
+            let _ = answer.send(sink.switch_timeline(history));
+            Ok(true)
+        }
+    }
+}
+
+/// Writes all of `bytes`. A full disk is waited out: the stream stands still meanwhile,
+/// the connection does not.
+fn write(sink: &mut WalSink, lsn: Lsn, bytes: &[u8], stopping: &AtomicBool) -> Result<bool, WalError> {
+    let mut complained = false;
+    loop {
+        let done = usize::try_from(sink.position().saturating_distance_from(lsn)).unwrap_or(usize::MAX);
+        let rest = bytes.get(done..).unwrap_or(&[]);
+        match sink.write(Lsn(lsn.0.saturating_add(done as u64)), rest) {
+            Err(error) if error.is_no_space() && !stopping.load(Ordering::SeqCst) => {
+                if !complained {
+                    tracing::error!(position = %sink.position(), "no room for the log, waiting: {error}");
+                    complained = true;
+                }
+                thread::sleep(NO_SPACE_PAUSE);
+            }
+            Err(error) if error.is_no_space() => return Ok(false),
+            Err(error) => return Err(error),
+            Ok(()) => {
+                if complained {
+                    tracing::info!(position = %sink.position(), "there is room for the log again");
+                }
+                return Ok(true);
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! A follower's receiver: connects to the leader (or to another follower), streams its
+//! log into this node's own, and reports how far it is. It never gives up by itself
+//! unless it is told to, and says in one line why an attempt ended.
+
+mod attempt;
+mod error;
+mod handshake;
+mod host;
+mod log_thread;
+mod run;
+mod streaming;
+
+pub use error::ReceiverError;
+pub use host::{ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverState};
+pub use run::{ReceiverEnd, ReceiverTask, run_receiver};

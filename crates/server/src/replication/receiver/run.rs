@@ -1,0 +1,137 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use walship_types::TimelineHistory;
+use walship_wal::{WalError, WalPositions, WalSink};
+
+use super::ReceiverError;
+use super::attempt::Attempt;
+use super::host::{ReceiverHost, ReceiverReport, ReceiverState};
+use super::log_thread::LogThread;
+
+/// Pause after the first failed attempt; it doubles up to `wal_retrieve_retry_interval`.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause when the settings cannot be read.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How often the same failure is logged again.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How the receiver ended.
+#[derive(Debug)]
+pub enum ReceiverEnd {
+    /// It was told to; everything received is durable. The log may be taken over.
+    Stopped(Box<WalSink>),
+    /// An attempt failed and it was told not to try again.
+    GaveUp(ReceiverError),
+    /// The node's own log failed: the process has to stop, and recover when it starts.
+    LogFailed(WalError),
+}
+
+/// What a receiver is started with.
+pub struct ReceiverTask {
+    /// The node.
+    pub host: Arc<dyn ReceiverHost>,
+    /// Its log; the receiver has it alone until it ends.
+    pub sink: WalSink,
+    /// Whether a failed attempt is followed by another.
+    pub retry: bool,
+    /// Turns true when the receiver shall end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Streams into the node's log until it is told to stop.
+pub async fn run_receiver(task: ReceiverTask) -> ReceiverEnd {
+    let ReceiverTask { host, sink, retry, mut stop } = task;
+    let positions = Arc::clone(sink.positions());
+    let history = Arc::new(sink.history().clone());
+    let log = match LogThread::start(sink) {
+        Ok(log) => log,
+        Err(error) => return ReceiverEnd::GaveUp(ReceiverError::Node(Box::new(error))),
+    };
+    let mut report = ReceiverReport::default();
+    let failed = tokio::select! {
+        error = attempts(host.as_ref(), &positions, &log, history, retry, &mut report) => Some(error),
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    report.state = ReceiverState::Stopped;
+    report.last_error = failed.as_ref().map(ToString::to_string);
+    host.report(&report);
+    let joined = tokio::task::spawn_blocking(move || log.stop()).await;
+    let closed = || WalError::Poisoned { reason: "the log's thread has ended".to_owned() };
+    match (joined.ok().flatten(), failed) {
+        (Some((_, Err(error))), _) => ReceiverEnd::LogFailed(error),
+        (None, _) => ReceiverEnd::LogFailed(closed()),
+        (Some(_), Some(ReceiverError::Log(error))) => ReceiverEnd::LogFailed(error),
+        (Some(_), Some(error)) => ReceiverEnd::GaveUp(error),
+        (Some((sink, Ok(()))), None) => ReceiverEnd::Stopped(Box::new(sink)),
+    }
+}
+
+/// One attempt after the other; the error is the one that ends them.
+async fn attempts(
+    host: &dyn ReceiverHost,
+    positions: &WalPositions,
+    log: &LogThread,
+    mut history: Arc<TimelineHistory>,
+    retry: bool,
+    report: &mut ReceiverReport,
+) -> ReceiverError {
+    let mut pause = FIRST_PAUSE;
+    let mut complaint = Complaint::default();
+    loop {
+        // what the attempt before has received and not written yet counts
+        drain(log).await;
+        let log = &log.commands;
+        let mut attempt = Attempt { host, positions, log, history: &mut history, report, streamed: false };
+        let Err(error) = attempt.run().await else { continue };
+        if attempt.streamed {
+            pause = FIRST_PAUSE;
+        }
+        complaint.about(&error);
+        if error.is_fatal() || !retry {
+            return error;
+        }
+        report.state = ReceiverState::Stopped;
+        report.last_error = Some(error.to_string());
+        host.report(report);
+        tokio::time::sleep(pause).await;
+        let longest = host.settings().map_or(PAUSE_MAX, |settings| settings.retry_interval);
+        pause = (pause * 2).min(longest.max(FIRST_PAUSE));
+    }
+}
+
+/// Waits until the log's thread has taken everything that it was given and made it durable.
+async fn drain(log: &LogThread) {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    if log.commands.send(super::log_thread::LogCommand::Flush(answer)).await.is_ok() {
+        // a thread that ended is found by whoever needs it
+        let _ = answered.await;
+    }
+}
+
+/// Says once why there is no stream, and again only when the reason changes or a while
+/// has passed: a leader that is away for a night must not fill the disk with messages.
+#[derive(Default)]
+struct Complaint {
+    last: Option<(String, Instant)>,
+}
+
+impl Complaint {
+    fn about(&mut self, error: &ReceiverError) {
+        let text = error.to_string();
+        let repeated =
+            self.last.as_ref().is_some_and(|(last, at)| *last == text && at.elapsed() < REPEAT_INTERVAL);
+        if repeated {
+            tracing::debug!("not streaming: {text}");
+            return;
+        }
+        match error.hint() {
+            Some(hint) => tracing::warn!(hint, "not streaming: {text}"),
+            None => tracing::warn!("not streaming: {text}"),
+        }
+        self.last = Some((text, Instant::now()));
+    }
+}

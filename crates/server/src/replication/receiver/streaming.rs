@@ -1,0 +1,158 @@
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use walship_client::{Connection, Event, QueryResult};
+use walship_protocol::wire::CopyDirection;
+use walship_protocol::{PrimaryMessage, ReceiverHalf, ReceiverRequest, StandbyMessage};
+use walship_types::{Lsn, TimelineId, Timestamp};
+use walship_wal::{WaitOutcome, WalPositions};
+
+use super::ReceiverError;
+use super::host::{ReceiverHost, ReceiverReport, ReceiverState};
+use super::log_thread::LogCommand;
+
+/// Where the sender's timeline went on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NextTimeline {
+    pub(super) timeline: TimelineId,
+    pub(super) start: Lsn,
+}
+
+/// One stream, from its command to its end.
+pub(super) struct Streaming<'a> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) host: &'a dyn ReceiverHost,
+    pub(super) half: ReceiverHalf,
+    pub(super) positions: &'a WalPositions,
+    pub(super) log: &'a mpsc::Sender<LogCommand>,
+    pub(super) report: &'a mut ReceiverReport,
+    /// Received, and waiting for room on the way to the disk.
+    pub(super) pending: Option<(Lsn, Bytes)>,
+}
+
+impl Streaming<'_> {
+    /// Streams until the sender ends it; the result says where its timeline went on.
+    pub(super) async fn run(&mut self, command: &str) -> Result<Option<NextTimeline>, ReceiverError> {
+        self.connection.start(command).await?;
+        let mut next = None;
+        loop {
+            match self.connection.next().await? {
+                Event::Copy(CopyDirection::Both) => {
+                    self.report.state = ReceiverState::Streaming;
+                    self.host.report(self.report);
+                    self.stream().await?;
+                }
+                Event::Complete(result) => next = next.or(next_timeline(&result)?),
+                Event::Ready => return Ok(next),
+                Event::Notice(notice) => tracing::info!("the primary says: {}", notice.message),
+                other @ (Event::Copy(_) | Event::Data(_) | Event::CopyDone) => {
+                    let what = format!("unexpected {:?}", std::mem::discriminant(&other));
+                    return Err(ReceiverError::Response { command: "START_REPLICATION", what });
+                }
+            }
+        }
+    }
+
+    /// Inside the copy stream.
+    async fn stream(&mut self) -> Result<(), ReceiverError> {
+        loop {
+            self.half.wrote(self.positions.write.get().min(self.half.expected()));
+            self.half.flushed(self.positions.flush.get().min(self.half.expected()));
+            self.half.applied(self.host.replay().get());
+            let until = match self.half.next(Instant::now(), Timestamp::now()) {
+                ReceiverRequest::Report(status) => {
+                    self.connection.send_status(&StandbyMessage::Status(status)).await?;
+                    continue;
+                }
+                ReceiverRequest::TimedOut { silence } => return Err(ReceiverError::TimedOut(silence)),
+                ReceiverRequest::Wait { until } => until,
+            };
+            let now = self.half.status(Timestamp::now(), false);
+            tokio::select! {
+                event = self.connection.next(), if self.pending.is_none() => match event? {
+                    Event::Data(data) => self.take(data)?,
+                    Event::CopyDone => return self.end().await,
+                    // a sender that stops ends its command inside the stream
+                    Event::Complete(_) | Event::Ready => {
+                        return Err(ReceiverError::EndedByPrimary(self.half.expected()));
+                    }
+                    Event::Notice(_) | Event::Copy(_) => {}
+                },
+                room = self.log.reserve(), if self.pending.is_some() => {
+                    let (Ok(room), Some((lsn, bytes))) = (room, self.pending.take()) else {
+                        return Err(self.log_failed());
+                    };
+                    room.send(LogCommand::Write(lsn, bytes));
+                }
+                outcome = moved(self.positions, now.write, now.flush) => {
+                    if outcome == WaitOutcome::Closed {
+                        return Err(self.log_failed());
+                    }
+                }
+                _ = self.host.replay().reached(after(now.apply)), if self.host.replay().closed_reason().is_none() => {}
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, data: Bytes) -> Result<(), ReceiverError> {
+        let message = PrimaryMessage::decode(data)?;
+        self.pending = self.half.received(message, Instant::now())?;
+        self.report.last_message_sent = self.half.sender_time();
+        self.report.last_message_received = Some(Timestamp::now());
+        self.report.latest_end = self.half.sender_end();
+        self.host.report(self.report);
+        Ok(())
+    }
+
+    /// The sender ended its direction: everything that came is made durable and reported,
+    /// then we end ours.
+    async fn end(&mut self) -> Result<(), ReceiverError> {
+        let end = self.half.expected();
+        if self.positions.flush.reached(end).await != WaitOutcome::Reached {
+            return Err(self.log_failed());
+        }
+        self.half.wrote(end);
+        self.half.flushed(end);
+        let status = self.half.status(Timestamp::now(), false);
+        self.connection.send_status(&StandbyMessage::Status(status)).await?;
+        self.connection.send_copy_done().await?;
+        Ok(())
+    }
+
+    /// The thread that writes has ended; it says why when it is joined.
+    fn log_failed(&self) -> ReceiverError {
+        let reason = self.positions.flush.closed_reason().unwrap_or_else(|| "the log is closed".to_owned());
+        ReceiverError::Log(walship_wal::WalError::Poisoned { reason })
+    }
+}
+
+fn after(lsn: Lsn) -> Lsn {
+    Lsn(lsn.0.saturating_add(1))
+}
+
+/// Ends when something more is written or durable than was known.
+async fn moved(positions: &WalPositions, write: Lsn, flush: Lsn) -> WaitOutcome {
+    tokio::select! {
+        outcome = positions.write.reached(after(write)) => outcome,
+        outcome = positions.flush.reached(after(flush)) => outcome,
+    }
+}
+
+async fn sleep_until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn next_timeline(result: &QueryResult) -> Result<Option<NextTimeline>, ReceiverError> {
+    let Some(timeline) = result.text("next_tli") else { return Ok(None) };
+    let parsed = timeline.parse().ok().zip(result.text("next_tli_startpos").and_then(|lsn| lsn.parse().ok()));
+    let (timeline, start) = parsed.ok_or_else(|| ReceiverError::Response {
+        command: "START_REPLICATION",
+        what: format!("invalid next timeline \"{timeline}\""),
+    })?;
+    Ok(Some(NextTimeline { timeline: TimelineId(timeline), start }))
+}

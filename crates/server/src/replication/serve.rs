@@ -1,0 +1,197 @@
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+use walship_protocol::wire::{ErrorFields, FrontendMessage, put_error, put_result_set};
+use walship_protocol::{Command, CommandError, ResultSet, SlotKind};
+use walship_types::{TimelineId, history_file_name};
+
+use super::channel::{ConnectionError, Inbound, Outbound};
+use super::host::{ReplicationHost, ReplicationSession, SenderRow, ServerPhase};
+use super::{base_backup, databases, slots, stream};
+
+/// A replication connection that was let in.
+pub(super) struct Serving<S> {
+    pub(super) inbound: Inbound<S>,
+    pub(super) outbound: Outbound<S>,
+    pub(super) session: ReplicationSession,
+    pub(super) host: Arc<dyn ReplicationHost>,
+    pub(super) row: Box<dyn SenderRow>,
+}
+
+/// What becomes of the connection after a command.
+pub(super) enum After {
+    /// It takes the next one.
+    Continue,
+    /// It ends.
+    Close,
+}
+
+/// Serves a connection that asked for `replication=true`, from after its first
+/// ReadyForQuery until it ends. `unread` is what the start-up has read too much.
+pub async fn serve_replication<S>(
+    stream: S,
+    unread: BytesMut,
+    session: ReplicationSession,
+    host: Arc<dyn ReplicationHost>,
+) -> Result<(), ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (read, write) = tokio::io::split(stream);
+    let (inbound, mut outbound) = (Inbound::new(read, unread), Outbound::new(write));
+    let row = match host.register_sender(&session) {
+        Ok(row) => row,
+        Err(error) => return tell_and_close(&mut outbound, error.fatal()).await,
+    };
+    let pid = session.pid;
+    let mut serving = Serving { inbound, outbound, session, host: Arc::clone(&host), row };
+    let mut result = serving.commands().await;
+    if let Err(ConnectionError::Violation(text)) = &result {
+        let error = ErrorFields::error("08P01", text.clone()).fatal();
+        result = tell_and_close(&mut serving.outbound, error).await;
+    }
+    host.slots().drop_temporary(pid);
+    result
+}
+
+/// The last words of a connection.
+pub(super) async fn tell_and_close<S: AsyncWrite>(
+    outbound: &mut Outbound<S>,
+    error: ErrorFields,
+) -> Result<(), ConnectionError> {
+    put_error(&mut outbound.buffer, &error);
+    outbound.flush().await?;
+    outbound.close().await;
+    Err(ConnectionError::Told(Box::new(error)))
+}
+
+impl<S: AsyncRead + AsyncWrite + Send> Serving<S> {
+    async fn commands(&mut self) -> Result<(), ConnectionError> {
+        let mut phase = self.host.phase();
+        loop {
+            let message = tokio::select! {
+                message = self.inbound.next() => message,
+                _ = phase.wait_for(|phase| *phase >= ServerPhase::Draining) => {
+                    let text = "terminating connection due to administrator command";
+                    return tell_and_close(&mut self.outbound, ErrorFields::error("57P01", text).fatal()).await;
+                }
+            };
+            let query = match message {
+                Ok(FrontendMessage::Query(query)) => query,
+                Ok(FrontendMessage::Terminate) | Err(ConnectionError::Closed) => return Ok(()),
+                // left over from a copy stream that an error has ended
+                Ok(
+                    FrontendMessage::CopyData(_)
+                    | FrontendMessage::CopyDone
+                    | FrontendMessage::CopyFail(_)
+                    | FrontendMessage::FlushOrSync(_),
+                ) => continue,
+                Ok(FrontendMessage::Extended(_)) => {
+                    let text = "extended query protocol not supported in a replication connection";
+                    return tell_and_close(&mut self.outbound, ErrorFields::error("08P01", text).fatal())
+                        .await;
+                }
+                Err(ConnectionError::Frame(error)) => {
+                    let error = ErrorFields::error("08P01", error.to_string()).fatal();
+                    return tell_and_close(&mut self.outbound, error).await;
+                }
+                Err(error) => return Err(error),
+            };
+            match self.command(&query).await? {
+                After::Continue => self.outbound.flush().await?,
+                After::Close => return Ok(()),
+            }
+        }
+    }
+
+    async fn command(&mut self, query: &str) -> Result<After, ConnectionError> {
+        let command = match Command::parse(query) {
+            Ok(command) => command,
+            Err(error) => {
+                self.outbound.refuse(&command_error(&error));
+                return Ok(After::Continue);
+            }
+        };
+        let answer = match command {
+            Command::StartReplication { slot, start, timeline } => {
+                return stream::start_replication(self, slot, start, timeline).await;
+            }
+            Command::BaseBackup(options) => {
+                base_backup::serve(self, options).await?;
+                return Ok(After::Continue);
+            }
+            Command::ExportDatabase { name } => {
+                databases::export(self, name).await?;
+                return Ok(After::Continue);
+            }
+            Command::ImportDatabase { name } => {
+                databases::import(self, name).await?;
+                return Ok(After::Continue);
+            }
+            Command::IdentifySystem => Ok(self.identify_system()),
+            Command::Show { name } => self.show(&name),
+            Command::ReadReplicationSlot { slot } => Ok(slots::read(self.host.as_ref(), &slot)),
+            Command::CreateReplicationSlot { kind: SlotKind::Logical { .. }, .. }
+            | Command::StartLogicalReplication { .. } => Err(ErrorFields::error(
+                "0A000",
+                "logical decoding is not supported: only physical replication is",
+            )),
+            Command::CreateReplicationSlot { slot, temporary, reserve_wal, .. } => {
+                slots::create(&self.host, slot, temporary.then_some(self.session.pid), reserve_wal).await
+            }
+            Command::DropReplicationSlot { slot, wait } => {
+                return slots::drop_slot(self, slot, wait).await.map(|()| After::Continue);
+            }
+            Command::TimelineHistory { timeline } => self.timeline_history(timeline).await,
+        };
+        match answer {
+            Ok(set) => {
+                put_result_set(&mut self.outbound.buffer, &set);
+                self.outbound.ready();
+            }
+            Err(error) => self.outbound.refuse(&error),
+        }
+        Ok(After::Continue)
+    }
+
+    fn identify_system(&self) -> ResultSet {
+        let timeline = self.host.history().timeline;
+        ResultSet::identify_system(self.host.system_id(), timeline, self.host.log().flushed(), None)
+    }
+
+    fn show(&self, name: &str) -> Result<ResultSet, ErrorFields> {
+        let unknown =
+            || ErrorFields::error("42704", format!("unrecognized configuration parameter \"{name}\""));
+        let shown = self.host.show(name).ok_or_else(unknown)?;
+        Ok(ResultSet::show(name, &shown))
+    }
+
+    async fn timeline_history(&self, timeline: TimelineId) -> Result<ResultSet, ErrorFields> {
+        let host = Arc::clone(&self.host);
+        let history = blocking(move || host.read_history(timeline)).await??;
+        let missing = || {
+            let file = history_file_name(timeline);
+            ErrorFields::error(
+                "58P01",
+                format!("could not open file \"pg_wal/{file}\": no such file or directory"),
+            )
+        };
+        Ok(ResultSet::timeline_history(&history.ok_or_else(missing)?))
+    }
+}
+
+/// Runs what may wait for a disk where that holds nobody up.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ErrorFields> {
+    let panicked = |error: tokio::task::JoinError| ErrorFields::error("XX000", error.to_string());
+    tokio::task::spawn_blocking(work).await.map_err(panicked)
+}
+
+fn command_error(error: &CommandError) -> ErrorFields {
+    let mut fields = ErrorFields::error(error.sqlstate(), error.to_string());
+    fields.hint = error.hint().map(str::to_owned);
+    fields.position = error.position();
+    fields
+}

@@ -1,0 +1,327 @@
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use walship_protocol::wire::{
+    CopyDirection, ErrorFields, FrontendMessage, put_command_complete, put_copy_data, put_copy_done,
+    put_copy_response, put_result_set,
+};
+use walship_protocol::{
+    PrimaryMessage, ResultSet, SenderHalf, SenderRequest, SlotName, StandbyMessage, encode_xlog_data,
+};
+use walship_types::{Lsn, TimelineId, Timestamp};
+
+use super::channel::{ConnectionError, Inbound};
+use super::host::{LogSource, LogWait, SenderReport, SenderState, ServerPhase, SlotUse};
+use super::serve::{After, Serving, blocking};
+
+/// A read closer than this to the end of the log comes from memory, and is done at once;
+/// what is further away may have to come from a disk.
+const NEAR_END_BYTES: u64 = 1 << 20;
+
+/// How long to leave a closed log alone before looking whether another took its place.
+const CLOSED_LOG_PAUSE: Duration = Duration::from_millis(50);
+
+/// `START_REPLICATION`: everything from the checks to the last message of the command.
+pub(super) async fn start_replication<S: AsyncRead + AsyncWrite + Send>(
+    serving: &mut Serving<S>,
+    slot: Option<SlotName>,
+    start: Lsn,
+    timeline: Option<TimelineId>,
+) -> Result<After, ConnectionError> {
+    let slot = match slot.map(|name| serving.host.slots().acquire(&name, serving.session.pid)).transpose() {
+        Ok(slot) => slot,
+        Err(error) => {
+            serving.outbound.refuse(&error);
+            return Ok(After::Continue);
+        }
+    };
+    let timeline = timeline.unwrap_or_else(|| serving.host.history().timeline);
+    let end = match timeline_end(serving, timeline, start) {
+        Ok(end) => end,
+        Err(error) => {
+            serving.outbound.refuse(&error);
+            return Ok(After::Continue);
+        }
+    };
+    if end.is_some_and(|end| start >= end) {
+        // nothing of that timeline is left to send
+        finish(serving, timeline, true);
+        return Ok(After::Continue);
+    }
+    put_copy_response(&mut serving.outbound.buffer, CopyDirection::Both);
+    let log = serving.host.log();
+    if let Err(error) = check_start(serving, log.as_ref(), start) {
+        serving.outbound.refuse(&error);
+        return Ok(After::Continue);
+    }
+    let now = Instant::now();
+    let half = SenderHalf::new(start, log.flushed(), end, serving.host.wal_sender_timeout(), now);
+    let stream = Stream { serving, slot, log, half, timeline, start, caught_up_once: false };
+    stream.run().await
+}
+
+/// Where the timeline ends for the one who asked; `None` for the node's own.
+fn timeline_end<S>(
+    serving: &Serving<S>,
+    timeline: TimelineId,
+    start: Lsn,
+) -> Result<Option<Lsn>, ErrorFields> {
+    let history = serving.host.history();
+    if history.timeline == timeline {
+        return Ok(None);
+    }
+    let Some(end) = history.switch_point(timeline) else {
+        let text = format!("requested timeline {timeline} is not in this server's history");
+        let detail = format!("This server is on timeline {}.", history.timeline);
+        return Err(ErrorFields::error("XX000", text).with_detail(detail));
+    };
+    if start > end {
+        let text = format!(
+            "requested starting point {start} on timeline {timeline} is not in this server's history"
+        );
+        let detail = format!("This server's history forked from timeline {timeline} at {end}.");
+        let hint = "The requesting server has log that was abandoned: rewind it, or make it anew from a base backup.";
+        return Err(ErrorFields::error("XX000", text).with_detail(detail).with_hint(hint));
+    }
+    Ok(Some(end))
+}
+
+/// PostgreSQL reports these only after the stream has begun, and so its clients expect it.
+fn check_start<S>(serving: &Serving<S>, log: &dyn LogSource, start: Lsn) -> Result<(), ErrorFields> {
+    let flushed = log.flushed();
+    if start > flushed {
+        let text = format!(
+            "requested starting point {start} is ahead of the WAL flush position of this server {flushed}"
+        );
+        return Err(ErrorFields::error("XX000", text));
+    }
+    let size = serving.host.segment_size();
+    if size.segment_of(start) < log.oldest_segment() {
+        // reading it says which file is missing
+        let end = Lsn(start.0.saturating_add(1));
+        log.read(start, end)?;
+    }
+    Ok(())
+}
+
+/// The end of the command: where the timeline went on, if it was left, and both tags.
+fn finish<S: AsyncWrite>(serving: &mut Serving<S>, timeline: TimelineId, left: bool) {
+    let next = serving.host.history().next_after(timeline).filter(|_| left);
+    let out = &mut serving.outbound.buffer;
+    match next {
+        Some((next, start)) => put_result_set(out, &ResultSet::next_timeline(next, start)),
+        None => put_command_complete(out, "START_STREAMING"),
+    }
+    put_command_complete(out, "START_REPLICATION");
+    serving.outbound.ready();
+}
+
+struct Stream<'a, S> {
+    serving: &'a mut Serving<S>,
+    slot: Option<Box<dyn SlotUse>>,
+    log: Arc<dyn LogSource>,
+    half: SenderHalf,
+    timeline: TimelineId,
+    start: Lsn,
+    caught_up_once: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
+    async fn run(mut self) -> Result<After, ConnectionError> {
+        let mut phase = self.serving.host.phase();
+        let mut left = false;
+        loop {
+            match *phase.borrow_and_update() {
+                ServerPhase::Running => {}
+                ServerPhase::Draining => self.half.stop(),
+                ServerPhase::Stopping => return Ok(After::Close),
+            }
+            self.look_at_log();
+            self.report(*phase.borrow());
+            if self.slot.as_ref().is_some_and(|slot| slot.is_lost()) {
+                return self.end_with(slot_lost()).await;
+            }
+            match self.half.next(Instant::now()) {
+                SenderRequest::Send { from, to } => {
+                    match self.read(from, to).await {
+                        Ok(data) => self.put_log(from, &data),
+                        Err(error) => return self.end_with(error).await,
+                    }
+                    self.flush().await?;
+                }
+                SenderRequest::Keepalive { reply_requested } => {
+                    let message = PrimaryMessage::Keepalive {
+                        end: self.log.flushed(),
+                        time: Timestamp::now(),
+                        reply_requested,
+                    };
+                    put_copy_data(&mut self.serving.outbound.buffer, &message.encode());
+                    self.flush().await?;
+                }
+                SenderRequest::EndOfTimeline { .. } => {
+                    left = true;
+                    put_copy_done(&mut self.serving.outbound.buffer);
+                    self.flush().await?;
+                }
+                SenderRequest::AnswerDone => put_copy_done(&mut self.serving.outbound.buffer),
+                SenderRequest::Finished => {
+                    finish(self.serving, self.timeline, left);
+                    return Ok(After::Continue);
+                }
+                SenderRequest::Drained => {
+                    // the stream is not ended but the server is gone: receivers try again
+                    put_command_complete(&mut self.serving.outbound.buffer, "COPY 0");
+                    self.serving.outbound.flush().await?;
+                    self.serving.outbound.close().await;
+                    return Ok(After::Close);
+                }
+                SenderRequest::TimedOut { silence } => return Err(ConnectionError::TimedOut(silence)),
+                SenderRequest::Wait { until } => self.wait(until, &mut phase).await?,
+            }
+        }
+    }
+
+    /// Takes over how far the log is, and whether this timeline is still the node's own.
+    /// In this order: what is flushed beyond a switch point is never seen without it.
+    fn look_at_log(&mut self) {
+        let flushed = self.log.flushed();
+        let history = self.serving.host.history();
+        if history.timeline != self.timeline
+            && let Some(end) = history.switch_point(self.timeline)
+        {
+            self.half.timeline_left(end);
+        }
+        self.half.flushed(flushed);
+        self.half.set_timeout(self.serving.host.wal_sender_timeout());
+    }
+
+    fn report(&mut self, phase: ServerPhase) {
+        self.caught_up_once |= self.half.caught_up();
+        let state = match phase {
+            ServerPhase::Running if self.caught_up_once => SenderState::Streaming,
+            ServerPhase::Running => SenderState::Catchup,
+            ServerPhase::Draining | ServerPhase::Stopping => SenderState::Stopping,
+        };
+        self.serving.row.update(SenderReport {
+            state,
+            sent: self.half.sent_position(),
+            peer: self.half.peer(),
+            reply_time: self.half.reply_time(),
+        });
+    }
+
+    async fn read(&mut self, from: Lsn, to: Lsn) -> Result<Bytes, ErrorFields> {
+        if self.log.flushed().saturating_distance_from(from) <= NEAR_END_BYTES {
+            return self.log.read(from, to);
+        }
+        let log = Arc::clone(&self.log);
+        blocking(move || log.read(from, to)).await?
+    }
+
+    fn put_log(&mut self, from: Lsn, data: &[u8]) {
+        let end = self.log.flushed();
+        let message = encode_xlog_data(from, end, Timestamp::now(), data);
+        put_copy_data(&mut self.serving.outbound.buffer, &message);
+        self.half.sent(Lsn(from.0.saturating_add(data.len() as u64)));
+    }
+
+    /// Sends the buffer. What comes in meanwhile is taken, and silence noticed: a receiver
+    /// that does not read must not hold us for longer than one that does not answer.
+    async fn flush(&mut self) -> Result<(), ConnectionError> {
+        let Serving { inbound, outbound, host, .. } = &mut *self.serving;
+        let mut phase = host.phase();
+        let timeout = host.wal_sender_timeout();
+        let started = Instant::now();
+        let mut write = pin!(outbound.flush());
+        loop {
+            let give_up = sleep_until(timeout.map(|timeout| started + timeout));
+            tokio::select! {
+                written = &mut write => return written,
+                message = inbound.next() => take(&mut self.half, self.slot.as_deref(), message?)?,
+                () = give_up => return Err(ConnectionError::TimedOut(started.elapsed())),
+                _ = phase.wait_for(|phase| *phase == ServerPhase::Stopping) => return Err(ConnectionError::Closed),
+            }
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        until: Option<Instant>,
+        phase: &mut tokio::sync::watch::Receiver<ServerPhase>,
+    ) -> Result<(), ConnectionError> {
+        let sent = self.half.sent_position();
+        let more = Lsn(sent.0.saturating_add(1));
+        let inbound: &mut Inbound<S> = &mut self.serving.inbound;
+        let closed = tokio::select! {
+            message = inbound.next() => {
+                take(&mut self.half, self.slot.as_deref(), message?)?;
+                false
+            }
+            // a timeline that was left grows no more
+            reached = self.log.wait_flushed(more), if self.half.caught_up() => reached == LogWait::Closed,
+            () = sleep_until(until) => false,
+            _ = phase.changed() => false,
+        };
+        if closed {
+            tokio::time::sleep(CLOSED_LOG_PAUSE).await;
+            self.log = self.serving.host.log();
+        }
+        Ok(())
+    }
+
+    async fn end_with(self, error: ErrorFields) -> Result<After, ConnectionError> {
+        tracing::warn!(
+            follower = %self.serving.session.application_name, start = %self.start,
+            sent = %self.half.sent_position(), "streaming ended: {}", error.message
+        );
+        self.serving.outbound.refuse(&error);
+        Ok(After::Continue)
+    }
+}
+
+/// Takes what the receiver says.
+fn take(
+    half: &mut SenderHalf,
+    slot: Option<&dyn SlotUse>,
+    message: FrontendMessage,
+) -> Result<(), ConnectionError> {
+    let now = Instant::now();
+    match message {
+        FrontendMessage::CopyData(data) => {
+            let message = StandbyMessage::decode(data).map_err(|error| violation(&error))?;
+            half.received(message, now).map_err(|error| violation(&error))?;
+            let flush = half.peer().flush;
+            if let (Some(slot), true) = (slot, flush.is_valid()) {
+                slot.advance(flush);
+            }
+            Ok(())
+        }
+        FrontendMessage::CopyDone => {
+            half.received_done(now);
+            Ok(())
+        }
+        FrontendMessage::FlushOrSync(_) => Ok(()),
+        FrontendMessage::Terminate => Err(ConnectionError::Closed),
+        other => Err(violation(&format_args!("unexpected message in the replication stream: {other:?}"))),
+    }
+}
+
+fn violation(error: &dyn std::fmt::Display) -> ConnectionError {
+    ConnectionError::Violation(error.to_string())
+}
+
+fn slot_lost() -> ErrorFields {
+    ErrorFields::error("55000", "terminating: the replication slot has lost log that it needed").with_hint(
+        "Raise max_slot_wal_keep_size, drop the slot, and make the follower anew from a base backup.",
+    )
+}
+
+async fn sleep_until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when.into()).await,
+        None => std::future::pending().await,
+    }
+}
