@@ -101,7 +101,10 @@ impl SegmentFiles {
         let _making = self.making.lock();
         let config = self.config();
         let size = config.segment_size;
-        let keep_from = size.segment_of(lsn.min(flushed));
+        // the segment of the last flushed byte stays even if the log ends with it: it says
+        // what the next record follows
+        let last_flushed = Lsn(flushed.0.saturating_sub(1));
+        let keep_from = size.segment_of(lsn.min(last_flushed));
         // first the readers: one that copies from a file asks this again afterwards
         self.oldest.fetch_max(keep_from.0, Ordering::SeqCst);
         let current = size.segment_of(flushed);

@@ -118,7 +118,8 @@ impl WalWriter {
 
     /// Returns once everything before `upto` is durable; positions that were not handed
     /// out yet count as the end of what was. Those who come while a sync runs share the
-    /// next one.
+    /// next one. With a full disk it waits until there is room; to be able to give up,
+    /// use [`request_flush`](Self::request_flush) and wait on the flush position.
     pub fn flush(&self, upto: Lsn) -> Result<(), WalError> {
         let flush = &self.core.positions.flush;
         if flush.get() >= upto {

@@ -7,5 +7,6 @@ mod dumped;
 mod faults;
 mod fixtures;
 mod follow;
+mod garbage;
 mod power_loss;
 mod scene;

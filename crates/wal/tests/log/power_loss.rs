@@ -16,6 +16,7 @@ enum Step {
     Append(usize),
     Flush,
     Switch,
+    Recycle,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -24,6 +25,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1usize..1_500_000).prop_map(Step::Append),
         4 => Just(Step::Flush),
         1 => Just(Step::Switch),
+        1 => Just(Step::Recycle),
     ]
 }
 
@@ -31,6 +33,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     appended: Vec<(Lsn, Lsn, Vec<u8>)>,
     flushed: Lsn,
+    /// Start of the oldest segment that was not given up.
+    oldest: Lsn,
     seed: u64,
 }
 
@@ -50,6 +54,12 @@ impl Model {
                     writer.flush(upto).map(|()| self.flushed = upto)
                 }
                 Step::Switch => writer.switch_segment().map(drop),
+                Step::Recycle => {
+                    // given up from the moment that it is asked for
+                    self.oldest = Lsn((self.flushed.0 - 1).max(MIB) / MIB * MIB);
+                    self.appended.retain(|(lsn, ..)| *lsn >= self.oldest);
+                    writer.recycle_before(self.flushed).map(drop)
+                }
             };
             if go_on.is_err() {
                 return;
@@ -59,9 +69,9 @@ impl Model {
 
     /// Restarts after a power loss, checking what is there.
     fn restart(&mut self, config: &WalConfig) -> CleanEnd {
-        let found = recover(config, Lsn(MIB), self.flushed).expect("flushed records are there");
+        let found = recover(config, self.oldest, self.flushed).expect("flushed records are there");
         let clean = clean_tail(config, &found).unwrap();
-        let (records, end) = read_all(&mut WalSource::offline(config.clone()).reader(Lsn(MIB)));
+        let (records, end) = read_all(&mut WalSource::offline(config.clone()).reader(self.oldest));
         assert_eq!(end.at, clean.position);
         let pages = records.iter().filter(|r| r.kind == RecordKind::Pages);
         let there: Vec<_> = pages.map(|r| (r.lsn, r.end, r.payload.to_vec())).collect();
@@ -83,7 +93,7 @@ proptest! {
     ) {
         let disk = SimDisk::new(seed);
         let config = config(&disk);
-        let mut model = Model { appended: Vec::new(), flushed: Lsn(MIB), seed: 0 };
+        let mut model = Model { appended: Vec::new(), flushed: Lsn(MIB), oldest: Lsn(MIB), seed: 0 };
         let mut end = create_first_segment(&config).unwrap();
         for (steps, changes) in lives {
             let faults = SimFaults { changes_before_power_off: Some(changes), ..Default::default() };
