@@ -1,3 +1,4 @@
 //! walship server.
 
+pub mod catalog;
 pub mod replication;
