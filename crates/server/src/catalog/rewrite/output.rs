@@ -71,7 +71,7 @@ impl<'a> Writer<'a> {
     }
 
     fn word(&mut self, token: Token<'a>) {
-        let bare = !self.done.last().is_some_and(|previous| previous.text == ".");
+        let bare = self.done.last().is_none_or(|previous| previous.text != ".");
         let after_as = self.done.last().is_some_and(|previous| previous.text.eq_ignore_ascii_case("as"));
         let lower = token.text.to_ascii_lowercase();
         match lower.as_str() {
@@ -171,10 +171,8 @@ impl<'a> Writer<'a> {
         self.call(token.text, 2, of);
         let compared = compared_before || self.token(0).is_some_and(|next| is_comparison(next.text));
         // neither operand has a column's collation to go by
-        if of.oid == types::PG_LSN.oid && compared {
-            if let Some(last) = self.done.last_mut() {
-                last.text.push_str(&format!(" COLLATE {LSN_COLLATION}"));
-            }
+        if let Some(last) = self.done.last_mut().filter(|_| of.oid == types::PG_LSN.oid && compared) {
+            last.text.push_str(&format!(" COLLATE {LSN_COLLATION}"));
         }
     }
 
