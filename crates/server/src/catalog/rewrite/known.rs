@@ -62,7 +62,8 @@ pub(super) fn refuse(tokens: &[Token<'_>]) -> Result<(), SqlError> {
             ));
         }
         let Some(name) = name.filter(|_| token.is("pg_catalog")) else { continue };
-        if !tables::exists(name.text) && type_of_function(name.text).is_none() {
+        let of_the_catalog = name.text.to_ascii_lowercase().starts_with("pg_");
+        if of_the_catalog && !tables::exists(name.text) && type_of_function(name.text).is_none() {
             let there: Vec<&str> = tables::table_names().collect();
             return Err(SqlError::new(
                 "42P01",
