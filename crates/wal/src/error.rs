@@ -65,6 +65,12 @@ pub enum WalError {
         /// Oldest position that there is.
         oldest: Lsn,
     },
+    /// A segment file that has to be there is not.
+    #[error("segment file \"{}\" does not exist", path.display())]
+    MissingSegment {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Bytes from elsewhere do not continue the log.
     #[error("bytes at {found} do not continue the log, which ends at {expected}")]
     NotContiguous {

@@ -144,7 +144,13 @@ impl WalSource {
         match self.chunk_at(lsn) {
             Ok(chunk) => Ok(chunk),
             Err(NoChunk::Error(error)) => Err(error),
-            Err(NoChunk::MissingSegment | NoChunk::NotFlushed) => Err(self.removed(lsn)),
+            Err(NoChunk::NotFlushed) => Ok(Chunk { start: lsn, bytes: Bytes::new(), mapped: true }),
+            Err(NoChunk::MissingSegment) => {
+                // it may have been removed since this was looked at
+                self.check_not_removed(lsn)?;
+                let config = self.config();
+                Err(WalError::MissingSegment { path: config.file_path(config.segment_size.segment_of(lsn)) })
+            }
         }
     }
 
@@ -199,6 +205,11 @@ impl WalSource {
             return Ok(bytes.slice(offset..));
         }
         let bytes = map_segment(&config, segment)?;
+        // one that is still written to is not kept: not every disk's mapping shows what
+        // is written later
+        if self.flushed() < config.segment_size.start_of(segment.next()) {
+            return Ok(bytes.slice(offset..));
+        }
         let oldest = self.oldest_segment().unwrap_or(SegmentNo(0));
         let mut mappings = self.shared.mappings.lock();
         mappings.retain(|(_, s, _)| *s >= oldest);

@@ -131,6 +131,29 @@ fn a_reader_at_the_end_goes_on_when_there_is_more() {
 }
 
 #[test]
+fn a_reader_without_hot_tail_sees_what_is_written_into_a_segment_that_it_read_before() {
+    let config = WalConfig { hot_tail_bytes: 0, ..config(&SimDisk::new(1)) };
+    let end = walship_wal::create_first_segment(&config).unwrap();
+    let writer = WalWriter::start(config, end).unwrap();
+    let mut reader = writer.source().reader(Lsn(MIB));
+    for n in 0..50 {
+        let (lsn, end) = append(&writer, &payload(n, 30_000));
+        writer.flush(end).unwrap();
+        let raw = writer.source().read(lsn, 8, end).unwrap();
+        assert_eq!(&raw[..], lsn.0.to_le_bytes());
+        let Next::Record(record) = reader.next().unwrap() else { panic!("no record at {lsn}") };
+        assert_eq!(record.lsn, lsn);
+    }
+}
+
+#[test]
+fn a_segment_that_is_not_there_is_named() {
+    let source = WalSource::offline(config(&SimDisk::new(1)));
+    let error = source.read(Lsn(5 * MIB), 10, Lsn::MAX).unwrap_err();
+    assert_eq!(error.to_string(), "segment file \"/000000010000000000000005\" does not exist");
+}
+
+#[test]
 fn a_segment_switch_ends_the_segment() {
     let (config, writer) = start(&SimDisk::new(1));
     assert_eq!(writer.switch_segment().unwrap(), Lsn(MIB));
