@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use walship_disk::{Disk, SimDisk, SimFaults};
 use walship_types::{Lsn, SegmentNo};
 use walship_wal::{
-    CleanEnd, RecordKind, WalConfig, WalSource, WalWriter, clean_tail, create_first_segment, recover,
+    CleanEnd, RecordKind, WalConfig, WalSink, WalSource, WalWriter, clean_tail, create_first_segment, recover,
 };
 
 #[derive(Debug, Clone)]
@@ -146,4 +146,53 @@ fn an_old_record_behind_a_lost_one_does_not_come_back() {
         assert_eq!((again.end.at, again.records), (end, 2), "the old record came back");
     }
     assert!(cases > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A follower that loses power again and again ends up with the leader's log.
+    #[test]
+    fn a_follower_keeps_what_it_flushed_and_catches_up(
+        seed in any::<u64>(),
+        lives in prop::collection::vec((0u64..80, 1usize..200_000), 1..6),
+    ) {
+        let (_, leader) = crate::scene::start(&SimDisk::new(seed));
+        let ends: Vec<_> = (0..60).map(|n| append(&leader, &payload(n, 40_000)).1).collect();
+        let end = ends[59];
+        leader.flush(end).unwrap();
+        let disk = SimDisk::new(seed);
+        let config = config(&disk);
+        let mut at = Lsn(MIB);
+        for (changes, step) in lives {
+            disk.set_faults(SimFaults { changes_before_power_off: Some(changes), ..Default::default() });
+            let mut flushed = at;
+            if let Ok(mut sink) = WalSink::open(config.clone(), at) {
+                while sink.position() < end {
+                    let bytes = leader.source().read(sink.position(), step, end).unwrap();
+                    if sink.write(sink.position(), &bytes).and_then(|()| sink.flush()).is_err() {
+                        break;
+                    }
+                    flushed = sink.position();
+                }
+            }
+            disk.power_loss();
+            // of the bytes that were flushed, the whole records
+            let whole = ends.iter().copied().filter(|e| *e <= flushed).max().unwrap_or(Lsn(MIB));
+            let found = recover(&config, Lsn(MIB), whole).unwrap();
+            at = clean_tail(&config, &found).unwrap().position;
+            prop_assert!(at >= whole && (at == Lsn(MIB) || ends.contains(&at)));
+        }
+        let mut sink = WalSink::open(config, at).unwrap();
+        let rest = leader.source();
+        while sink.position() < end {
+            let bytes = rest.read(sink.position(), 1 << 20, end).unwrap();
+            sink.write(sink.position(), &bytes).unwrap();
+        }
+        sink.flush().unwrap();
+        let (ours, _) = read_all(&mut sink.source().reader(Lsn(MIB)));
+        let (theirs, _) = read_all(&mut leader.source().reader(Lsn(MIB)));
+        prop_assert_eq!(ours.len(), 60);
+        prop_assert!(ours.iter().zip(&theirs).all(|(a, b)| a.payload == b.payload));
+    }
 }
