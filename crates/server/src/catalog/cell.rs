@@ -84,8 +84,10 @@ impl From<Timestamp> for Cell {
 }
 
 impl From<Duration> for Cell {
+    /// In hours, never in days: PostgreSQL's lags have no calendar either.
     fn from(duration: Duration) -> Cell {
-        Cell::Text(interval_text(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        let (seconds, fraction) = (duration.as_secs(), fraction_text(duration.subsec_micros()));
+        Cell::Text(format!("{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60))
     }
 }
 
@@ -265,6 +267,11 @@ mod tests {
             assert_eq!(parse_interval(text), Some(micros), "{text}");
         }
         assert_eq!(parse_interval("soon"), None);
+    }
+
+    #[test]
+    fn lags_print_in_hours() {
+        assert_eq!(Cell::from(Duration::from_millis(93_784_500)), Cell::from("26:03:04.5"));
     }
 
     #[test]

@@ -3,12 +3,28 @@ use std::cmp::Ordering;
 use rusqlite::Connection;
 use walship_types::Lsn;
 
+use super::cell::parse_interval;
+
 /// The name of the collation by which texts compare as log positions: `0/A000000` before `0/1A000000`. What is no
 /// position sorts behind those that are, as text.
 pub const LSN_COLLATION: &str = "pg_lsn";
 
+/// The name of the collation by which texts compare as intervals: `26:00:00` before `100:00:00` and `5 days`. What is
+/// no interval sorts behind those that are, as text.
+pub const INTERVAL_COLLATION: &str = "pg_interval";
+
 pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
-    connection.create_collation(LSN_COLLATION, compare)
+    connection.create_collation(LSN_COLLATION, compare)?;
+    connection.create_collation(INTERVAL_COLLATION, compare_intervals)
+}
+
+fn compare_intervals(left: &str, right: &str) -> Ordering {
+    match (parse_interval(left), parse_interval(right)) {
+        (Some(left), Some(right)) => left.cmp(&right),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => left.cmp(right),
+    }
 }
 
 fn compare(left: &str, right: &str) -> Ordering {
@@ -30,5 +46,12 @@ mod tests {
         texts.sort_by(|left, right| compare(left, right));
         assert_eq!(texts, ["0/0", "0/A000000", "0/1A000000", "1/0", "A/0", "none"]);
         assert_eq!(compare("0/0A", "0/a"), Ordering::Equal);
+    }
+
+    #[test]
+    fn intervals_sort_by_their_length() {
+        let mut texts = ["5 days", "soon", "26:00:00", "00:00:01", "-00:00:02", "100:00:00"];
+        texts.sort_by(|left, right| compare_intervals(left, right));
+        assert_eq!(texts, ["-00:00:02", "00:00:01", "26:00:00", "100:00:00", "5 days", "soon"]);
     }
 }

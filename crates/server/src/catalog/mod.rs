@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-pub use collation::LSN_COLLATION;
+pub use collation::{INTERVAL_COLLATION, LSN_COLLATION};
 pub use context::{SessionContext, SqlError};
 pub use function::type_of_function;
 pub use rewrite::{RewrittenQuery, rewrite};

@@ -119,12 +119,17 @@ mod tests {
             ),
             (
                 "SELECT pid FROM pg_stat_activity WHERE now() - xact_start > interval '5 min'",
-                "SELECT pid FROM pg_stat_activity WHERE pg_time_difference(now(), xact_start) > pg_interval('5 min')",
+                "SELECT pid FROM pg_stat_activity WHERE pg_time_difference(now(), xact_start) COLLATE pg_interval > pg_interval('5 min')",
             ),
             (
                 "SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()",
                 "SELECT pg_last_wal_receive_lsn() COLLATE pg_lsn > pg_last_wal_replay_lsn() COLLATE pg_lsn",
             ),
+            (
+                "SELECT now() + interval '1 h', now() - '1 h'::interval",
+                "SELECT pg_time_sum(now(), pg_interval('1 h')), pg_time_difference(now(), pg_interval('1 h'))",
+            ),
+            ("SELECT pg_current_wal_lsn() + 16", "SELECT pg_lsn_sum(pg_current_wal_lsn(), 16)"),
             (
                 "SELECT ARRAY(SELECT b.rolname FROM pg_roles b) AS m",
                 "SELECT (SELECT '{' || coalesce(group_concat(b.rolname), '') || '}' FROM pg_roles b) AS m",

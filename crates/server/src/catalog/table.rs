@@ -9,7 +9,7 @@ use rusqlite::{Connection, Error, ffi};
 
 use super::cell::Cell;
 use super::schema::{Schema, SchemaCache};
-use super::{CatalogSource, PgType, SessionContext, SqlError, types};
+use super::{CatalogSource, PgType, SessionContext, SqlError};
 
 /// One row of a catalog table, a cell for each column.
 pub(crate) type Row = Vec<Cell>;
@@ -51,10 +51,13 @@ pub(crate) struct Scope {
 }
 
 impl Table {
-    /// As SQLite is told of it. Log positions get the collation by which they compare as positions.
+    /// As SQLite is told of it. Log positions and intervals get the collations by which they compare as such.
     fn declaration(&self) -> String {
         let column = |(name, kind): &(&str, &'static PgType)| {
-            let collation = if kind.oid == types::PG_LSN.oid { " COLLATE pg_lsn" } else { "" };
+            let collation = match kind.name {
+                "pg_lsn" | "interval" => format!(" COLLATE {}", kind.collation()),
+                _ => String::new(),
+            };
             format!("\"{name}\" {}{collation}", kind.declaration())
         };
         let columns: Vec<String> = self.columns.iter().map(column).collect();

@@ -78,6 +78,15 @@ types! {
 pub(crate) const CHAR_DECLARATION: &str = "pg_char";
 
 impl PgType {
+    /// The collation by which texts of the type compare as what they mean; both have their type's name.
+    pub(crate) fn collation(&'static self) -> &'static str {
+        match self.name {
+            "pg_lsn" => super::LSN_COLLATION,
+            "interval" => super::INTERVAL_COLLATION,
+            _ => "BINARY",
+        }
+    }
+
     /// The type's name in the declaration of a catalog table.
     pub(crate) fn declaration(&'static self) -> &'static str {
         if self.oid == CHAR.oid { CHAR_DECLARATION } else { self.name }

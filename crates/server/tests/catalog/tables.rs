@@ -49,6 +49,9 @@ fn positions_compare_as_positions() {
     let behind = "SELECT application_name, pg_current_wal_lsn() - replay_lsn, extract(epoch from replay_lag) \
                   FROM pg_catalog.pg_stat_replication ORDER BY replay_lsn DESC";
     assert_eq!(session.rows(behind), ["level|0|1.5", "late|39845888|1.5"]);
+    let slow =
+        "SELECT count(*) FROM pg_stat_replication WHERE replay_lag > interval '1 s' AND replay_lag < '1 day'";
+    assert_eq!(session.rows(slow), ["2"]);
     let compared = "SELECT pg_wal_lsn_diff('0/A', '0/1A'), pg_current_wal_lsn() > pg_lsn('0/A')";
     assert_eq!(session.rows(compared), ["-16|1"]);
     let names = "SELECT pg_walfile_name('0/3000000'), pg_walfile_name('0/3000001')";

@@ -5,7 +5,7 @@ use regex::{Regex, RegexBuilder};
 use super::{Nature, function};
 use crate::catalog::cell::{Cell, interval_text, parse_interval};
 use crate::catalog::function::{Call, Function};
-use crate::catalog::types::{BOOL, FLOAT8, INT4, INT8, INTERVAL, NAME, TEXT, TIMESTAMPTZ};
+use crate::catalog::types::{BOOL, FLOAT8, INT4, INT8, INTERVAL, NAME, PG_LSN, TEXT, TIMESTAMPTZ};
 use crate::catalog::{SqlError, type_by_oid};
 
 use Nature::{Pure, Reads, ReadsNull};
@@ -32,6 +32,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function("pg_timestamptz", 1, &TIMESTAMPTZ, Pure, |call| Ok(call.timestamp(0)?.into())),
     function("pg_interval", 1, &INTERVAL, Pure, |call| Ok(interval_text(interval(call, 0)?).into())),
     function("pg_time_difference", 2, &INTERVAL, Pure, time_difference),
+    function("pg_time_sum", 2, &TIMESTAMPTZ, Pure, time_sum),
+    function("pg_lsn_sum", 2, &PG_LSN, Pure, lsn_sum),
     function("pg_epoch", 1, &FLOAT8, Pure, epoch),
     function("has_database_privilege", 2, &BOOL, Reads, |_| Ok(true.into())),
     function("has_schema_privilege", 2, &BOOL, Reads, |_| Ok(true.into())),
@@ -143,6 +145,24 @@ fn time_difference(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
     match call.timestamp(1) {
         Ok(right) => Ok(interval_text(left.0.saturating_sub(right.0)).into()),
         Err(_) => Ok(walship_types::Timestamp(left.0.saturating_sub(interval(call, 1)?)).into()),
+    }
+}
+
+/// A time and an interval, in whichever order.
+fn time_sum(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
+    let (at, by) = match call.timestamp(0) {
+        Ok(at) => (at, interval(call, 1)?),
+        Err(_) => (call.timestamp(1)?, interval(call, 0)?),
+    };
+    Ok(walship_types::Timestamp(at.0.saturating_add(by)).into())
+}
+
+/// A position so many bytes further on.
+fn lsn_sum(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
+    let (at, bytes) = (call.lsn(0)?, call.integer(1)?);
+    match at.0.checked_add_signed(bytes) {
+        Some(sum) => Ok(walship_types::Lsn(sum).to_string().into()),
+        None => Err(SqlError::new("22003", "pg_lsn out of range")),
     }
 }
 

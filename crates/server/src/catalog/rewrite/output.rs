@@ -1,7 +1,7 @@
 use super::casts::cast;
 use super::lexer::{Kind, Token};
 use crate::catalog::tables;
-use crate::catalog::{LSN_COLLATION, PgType, type_of_function, types};
+use crate::catalog::{PgType, type_of_function, types};
 
 /// A piece of the statement being written: the space in front of it, and its text, which may be a whole operand.
 struct Piece {
@@ -171,8 +171,8 @@ impl<'a> Writer<'a> {
         self.call(token.text, 2, of);
         let compared = compared_before || self.token(0).is_some_and(|next| is_comparison(next.text));
         // neither operand has a column's collation to go by
-        if let Some(last) = self.done.last_mut().filter(|_| of.oid == types::PG_LSN.oid && compared) {
-            last.text.push_str(&format!(" COLLATE {LSN_COLLATION}"));
+        if let Some(last) = self.done.last_mut().filter(|_| of.collation() != "BINARY" && compared) {
+            last.text.push_str(&format!(" COLLATE {}", of.collation()));
         }
     }
 
@@ -213,7 +213,7 @@ impl<'a> Writer<'a> {
             "~" | "!~" | "~*" | "!~*" if self.operand_before() => {
                 self.write(matching(token.text).unwrap_or(token.text), Kind::Symbol, 1);
             }
-            "-" if self.operand_before() => self.minus(),
+            "-" | "+" if self.operand_before() => self.arithmetic(token.text),
             _ => self.write(token.text, Kind::Symbol, 1),
         }
     }
@@ -298,24 +298,32 @@ impl<'a> Writer<'a> {
         (name, ahead)
     }
 
-    /// A difference of positions or times becomes a call; any other stays.
-    fn minus(&mut self) {
+    /// A sum or difference of positions or times becomes a call; any other stays.
+    fn arithmetic(&mut self, operator: &str) {
         let start = self.operand_start();
         let left_type = self.done.last().and_then(|piece| piece.of);
         let minus = self.done.len();
-        self.write("-", Kind::Symbol, 1);
+        self.write(operator, Kind::Symbol, 1);
         let right_type = self.operand();
-        let function = match (left_type.map(|of| of.oid), right_type.map(|of| of.oid)) {
-            (Some(3220), _) | (_, Some(3220)) => ("pg_wal_lsn_diff", &types::NUMERIC),
-            (Some(1184), Some(1186)) => ("pg_time_difference", &types::TIMESTAMPTZ),
-            (Some(1184), _) | (_, Some(1184)) => ("pg_time_difference", &types::INTERVAL),
+        let names = (left_type.map(|of| of.name), right_type.map(|of| of.name));
+        let function = match (operator, names) {
+            ("-", (Some("pg_lsn"), _) | (_, Some("pg_lsn"))) => ("pg_wal_lsn_diff", &types::NUMERIC),
+            (_, (Some("pg_lsn"), _)) => ("pg_lsn_sum", &types::PG_LSN),
+            ("-", (Some("timestamptz"), Some("interval"))) => ("pg_time_difference", &types::TIMESTAMPTZ),
+            ("-", (Some("timestamptz"), _) | (_, Some("timestamptz"))) => {
+                ("pg_time_difference", &types::INTERVAL)
+            }
+            (_, (Some("timestamptz"), _) | (_, Some("timestamptz"))) => ("pg_time_sum", &types::TIMESTAMPTZ),
             _ => return,
         };
         let gap = self.done.get(start).map(|piece| piece.gap.clone()).unwrap_or_default();
         let right = self.collapse(minus + 1);
         self.done.truncate(minus);
         let left = self.collapse(start);
-        let text = format!("{}({}, {})", function.0, left.trim_start(), right.trim_start());
+        let mut text = format!("{}({}, {})", function.0, left.trim_start(), right.trim_start());
+        if self.token(0).is_some_and(|next| is_comparison(next.text)) && function.1.collation() != "BINARY" {
+            text.push_str(&format!(" COLLATE {}", function.1.collation()));
+        }
         self.done.push(Piece { gap, text, kind: Kind::Word, of: Some(function.1) });
     }
 
