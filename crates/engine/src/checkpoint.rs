@@ -115,13 +115,15 @@ impl Database {
         let capture = self.capture.lock();
         let capture =
             capture.as_ref().ok_or_else(|| EngineError::NoStart { database: self.name().clone() })?;
+        let position = capture.position();
+        let hashes = &capture.hashes().lock().hashes;
         Ok(DatabaseState {
             id: self.id(),
             name: self.name().clone(),
             page_size: self.page_size(),
-            pages: capture.hashes().pages(),
-            checksum: capture.hashes().checksum(),
-            position: capture.position(),
+            pages: hashes.pages(),
+            checksum: hashes.checksum(),
+            position,
         })
     }
 
@@ -133,7 +135,11 @@ impl Database {
             let capture = self.capture.lock();
             let Some(capture) = capture.as_ref() else { return Ok(()) };
             // no commit of this database is on its way while its capture is locked
-            (Arc::clone(capture.wal()), capture.hashes().clone(), writer.positions().insert.get())
+            (
+                Arc::clone(capture.wal()),
+                capture.hashes().lock().hashes.clone(),
+                writer.positions().insert.get(),
+            )
         };
         wal.sync()?;
         // the file must not name a position that the log may not reach

@@ -11,7 +11,9 @@ use walship_wal::WalWriter;
 use crate::EngineError;
 use crate::capture::{Author, Capture, Captured, Log};
 use crate::maintenance::Maintenance;
+use crate::page::TrackedHashes;
 use crate::published::{Advance, Published};
+use crate::raw_file::raw_file;
 use crate::shared::{Asked, Shared};
 use crate::sqlite::{WalIndex, WalIndexHeader};
 use crate::turn::{Ended, Turn, TurnQueue, WaitLimits};
@@ -37,9 +39,11 @@ pub struct Database {
     sessions: AtomicUsize,
     /// Why nobody may use the database, if so.
     closed: RwLock<Option<String>>,
-    /// Declared last, dropped last: closing it earlier would take the locks of
-    /// SQLite's connections with it.
-    file: File,
+    /// What its pages are according to the log, once it is led or replayed.
+    hashes: RwLock<Option<Arc<TrackedHashes>>>,
+    /// Why replay of it has stopped, if so; it can still be read.
+    replay_stopped: RwLock<Option<String>>,
+    file: Arc<File>,
 }
 
 impl std::fmt::Debug for Database {
@@ -50,7 +54,7 @@ impl std::fmt::Debug for Database {
 
 impl Database {
     /// Opens `path`, an SQLite database in WAL mode. Our own descriptor of the
-    /// file is opened before SQLite's and closed after.
+    /// file is opened before SQLite's, and never closed.
     pub(crate) fn open(
         shared: Arc<Shared>,
         id: DatabaseId,
@@ -61,7 +65,7 @@ impl Database {
             let path = path.clone();
             move |source| EngineError::Io { operation, path, source }
         };
-        let file = File::open(&path).map_err(io("open"))?;
+        let file = raw_file(&path).map_err(io("open"))?;
         let wal_index = WalIndex::open(&path)?;
         let mut size = [0; 2];
         file.read_exact_at(&mut size, 16).map_err(io("read"))?;
@@ -85,6 +89,8 @@ impl Database {
             maintenance: Mutex::new(None),
             sessions: AtomicUsize::new(0),
             closed: RwLock::new(None),
+            hashes: RwLock::new(None),
+            replay_stopped: RwLock::new(None),
             file,
         })
     }
@@ -110,8 +116,26 @@ impl Database {
     }
 
     /// Our own descriptor of its file, for reading past SQLite.
-    pub fn file(&self) -> &File {
+    pub fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// What its pages are according to the log; `None` before it is led or replayed.
+    pub fn hashes(&self) -> Option<Arc<TrackedHashes>> {
+        self.hashes.read().clone()
+    }
+
+    pub(crate) fn set_hashes(&self, hashes: Arc<TrackedHashes>) {
+        *self.hashes.write() = Some(hashes);
+    }
+
+    /// Why replay of it has stopped, if so.
+    pub fn replay_stopped(&self) -> Option<String> {
+        self.replay_stopped.read().clone()
+    }
+
+    pub(crate) fn set_replay_stopped(&self, reason: String) {
+        *self.replay_stopped.write() = Some(reason);
     }
 
     /// How many sessions use it.

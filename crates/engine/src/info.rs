@@ -41,6 +41,8 @@ pub struct DatabaseInfo {
     pub foreign_commits: u64,
     /// Why nobody may use it, if so.
     pub closed: Option<String>,
+    /// Why replay of it has stopped, if so.
+    pub replay_stopped: Option<String>,
 }
 
 impl Databases {
@@ -74,6 +76,7 @@ impl Database {
             commits,
             foreign_commits,
             closed: self.closed_reason(),
+            replay_stopped: self.replay_stopped(),
         }
     }
 }

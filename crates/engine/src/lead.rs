@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use walship_types::{DatabaseId, SqliteWalPosition};
@@ -26,6 +27,13 @@ pub struct LeaderStart {
 }
 
 impl Database {
+    /// From where a database that was replayed here is led: `position` is where
+    /// its -wal ends. `None` if it was not replayed.
+    pub fn start_after_replay(&self, position: SqliteWalPosition) -> Option<LeaderStart> {
+        let hashes = self.hashes()?.lock().hashes.clone();
+        Some(LeaderStart { database: self.id(), hashes, position })
+    }
+
     /// Starts to capture: logs what the -wal has beyond `start`, and pins it.
     pub(crate) fn lead(&self, start: LeaderStart, writer: &WalWriter) -> Result<(), EngineError> {
         let turn = self.take_turn(&WaitLimits { deadline: None, cancel: &NEVER })?;
@@ -35,6 +43,7 @@ impl Database {
         check_start(&wal, &start, self.wal_index.header().salts)?;
         let cache_bytes = self.shared.options.capture_cache_bytes;
         let capture = Capture::new(self.id(), wal, start.position, start.hashes, cache_bytes);
+        self.set_hashes(Arc::clone(capture.hashes()));
         *self.capture.lock() = Some(capture);
         self.capture(&turn, Author::Engine, true, writer)?;
         if !pinned {

@@ -20,6 +20,7 @@ mod published;
 mod raw_file;
 pub mod recovery;
 pub mod redo;
+mod replayed;
 mod scrub;
 mod seal;
 mod session;

@@ -142,12 +142,11 @@ impl Database {
     fn log_seal(&self, writer: &WalWriter) -> Result<(), EngineError> {
         let mut capture = self.capture.lock();
         let Some(capture) = capture.as_mut() else { return Ok(()) };
-        let seal = Seal {
-            database: self.id(),
-            pages: capture.hashes().pages(),
-            position: capture.position(),
-            checksum: capture.hashes().checksum(),
+        let (pages, checksum) = {
+            let hashes = &capture.hashes().lock().hashes;
+            (hashes.pages(), hashes.checksum())
         };
+        let seal = Seal { database: self.id(), pages, position: capture.position(), checksum };
         let mut payload = Vec::new();
         seal.encode(&mut payload);
         let span = writer.append(RecordKind::Seal, &[&payload])?;

@@ -161,10 +161,10 @@ impl Session {
     /// read may be shown. Waits while a commit that it may have seen is on its
     /// way into the log; on a follower nothing has to be waited for.
     pub fn read_horizon(&mut self, limits: &WaitLimits<'_>) -> Result<Lsn, EngineError> {
+        self.database.check_open()?;
         if !matches!(self.database.shared.role(), Role::Leader(_)) {
             return Ok(Lsn::INVALID);
         }
-        self.database.check_open()?;
         if self.turn.is_some() {
             // nobody else commits meanwhile, and what this session committed is captured
             return self.horizon(&WalIndexHeader::default(), limits);

@@ -52,7 +52,8 @@ impl Capture {
         let guard = log.in_flight.enter(large);
         self.cache.enter_era(guard.era());
         self.cache.truncate(commit.pages);
-        self.hashes.resize(commit.pages);
+        self.hashes.lock().settle(false);
+        self.hashes.lock().hashes.resize(commit.pages);
         let mut entries = std::mem::take(&mut self.entries);
         let mut parts = Parts::new(log.writer, self.database, self.page_size, &mut entries);
         for &(frame, page) in &commit.versions {
@@ -61,8 +62,9 @@ impl Capture {
         let generation = self.position.generation;
         let position = SqliteWalPosition { generation, frame: commit.last, checksum: commit.checksum };
         let foreign = author == Author::Foreign;
-        let checksum = self.hashes.checksum();
+        let checksum = self.hashes.lock().hashes.checksum();
         let end = parts.close(&CommitEnd { pages: commit.pages, foreign, position, checksum })?;
+        self.hashes.lock().settle(true);
         self.entries = entries;
         self.position = position;
         self.sealed = false;
@@ -90,7 +92,7 @@ impl Capture {
             None => parts.image(page, hash, content)?,
         }
         self.cache.put(page, content);
-        self.hashes.set(page, hash);
+        self.hashes.lock().hashes.set(page, hash);
         Ok(())
     }
 }

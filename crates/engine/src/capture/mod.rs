@@ -15,7 +15,7 @@ use walship_wal::WalWriter;
 
 use crate::EngineError;
 use crate::in_flight::InFlight;
-use crate::page::PageHashes;
+use crate::page::{PageHashes, TrackedHashes};
 use crate::sqlite::WalIndexHeader;
 use crate::sqlite_wal::SqliteWalFile;
 use cache::PageCache;
@@ -39,7 +39,7 @@ pub(crate) struct Capture {
     position: SqliteWalPosition,
     /// The -wal up to `position` may restart: it is in the log, sealed and durable.
     sealed: bool,
-    hashes: PageHashes,
+    hashes: Arc<TrackedHashes>,
     cache: PageCache,
     /// Memory for the entries of a commit.
     entries: Vec<u8>,
@@ -74,6 +74,7 @@ impl Capture {
         cache_bytes: usize,
     ) -> Capture {
         let page_size = hashes.page_size();
+        let hashes = Arc::new(TrackedHashes::new(hashes));
         Capture {
             database,
             page_size,
@@ -92,7 +93,7 @@ impl Capture {
     }
 
     /// What the log says of the pages.
-    pub(crate) fn hashes(&self) -> &PageHashes {
+    pub(crate) fn hashes(&self) -> &Arc<TrackedHashes> {
         &self.hashes
     }
 

@@ -3,4 +3,6 @@
 mod capture;
 mod foreign;
 mod oracle;
+mod sessions;
 mod support;
+mod wal_size;
