@@ -26,6 +26,9 @@ const WAL_VERSIONS: [u8; 2] = [2, 2];
 /// How long a wait for somebody's lock sleeps before it looks at `cancel` again.
 const LOCK_POLL: Duration = Duration::from_millis(1);
 
+/// How long such a wait is silent.
+const LOCK_TELL: Duration = Duration::from_secs(1);
+
 /// Reads and writes whole pages of one database file through SQLite itself.
 ///
 /// The file is attached to a database in memory, so that this connection never
@@ -185,9 +188,16 @@ impl DbPage {
     /// Starts a write transaction, which keeps out every other writer. Waits while
     /// another program is writing, until `deadline` or `cancel` says so.
     pub fn begin(&self, deadline: Option<Instant>, cancel: &dyn Fn() -> bool) -> Result<(), DbPageError> {
+        let began = Instant::now();
+        let mut told = false;
         loop {
             match self.run("BEGIN IMMEDIATE") {
                 Err(source) if is_busy(&source) => {
+                    if !told && began.elapsed() >= LOCK_TELL {
+                        told = true;
+                        let file = self.path.display();
+                        tracing::warn!(%file, "another program holds the write lock; waiting for it");
+                    }
                     if cancel() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                         return Err(DbPageError::Locked { path: self.path.clone() });
                     }

@@ -116,6 +116,7 @@ impl LeaderRecovery {
         source: &WalSource,
         start: &ScanStart,
     ) -> Result<LeaderRecovery, LeaderRecoveryError> {
+        crate::sqlite::check_requirements()?;
         let mut scan = LogScan::run(options, source, start)?;
         crate::redo::finish_drops(options, &scan)?;
         let next = scan.databases.keys().chain(scan.dropped.keys()).max().map_or(0, |id| id.0);

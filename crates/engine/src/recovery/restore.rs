@@ -39,13 +39,14 @@ impl<E: Into<ReplayProblem>> From<E> for NotRestored {
 /// Brings one database to the end of the log as a single transaction: readers of
 /// other processes, who may have seen all of it before a crash, never see a state in
 /// between. Then holds the whole file against the log, and leaves in `scanned` the
-/// table of its page hashes. `None` if there is no file and none is needed yet.
+/// table of its page hashes. `None` if there is no file and none is needed yet; else the
+/// file comes with the write lock, which it was held against the log under.
 pub(crate) fn restore(
     options: &RedoOptions,
     source: &WalSource,
     (redo, end): (Lsn, Lsn),
     scanned: &mut ScannedDatabase,
-) -> Result<Option<Restored>, NotRestored> {
+) -> Result<Option<(DbPage, Restored)>, NotRestored> {
     let path = options.database_path(&scanned.name);
     let Some(db) = open(options, &path, scanned)? else { return Ok(None) };
     db.begin(None, &|| false)?;
@@ -60,8 +61,7 @@ pub(crate) fn restore(
     };
     let db = if db.in_transaction() { db } else { reopen(&db)? };
     verify(&db, scanned)?;
-    db.rollback()?;
-    Ok(Some(restored))
+    Ok(Some((db, restored)))
 }
 
 /// Opens the file, or makes one for a database of which the log has everything.

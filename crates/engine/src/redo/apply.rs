@@ -101,7 +101,7 @@ impl Redo {
     /// The earliest position that the log has to be read from to go on: where the
     /// oldest transaction begins that has parts but no commit yet.
     pub fn resume_from(&self) -> Lsn {
-        self.replicas.values().map(Replica::restart_from).chain([self.taken]).min().unwrap_or(self.taken)
+        self.replicas.values().filter_map(Replica::open_start).chain([self.taken]).min().unwrap_or(self.taken)
     }
 
     /// Takes in a record. Records that were taken in before are skipped, so going
@@ -203,7 +203,7 @@ impl Redo {
         super::files::remove_database(&path, &self.options.hash_path(&create.name))?;
         let hashes = Arc::new(TrackedHashes::new(PageHashes::new(PageSize::DEFAULT)));
         let identity = (create.id, create.name);
-        let replica = Replica::new(identity, path, self.options.cache_kib, hashes, lsn);
+        let replica = Replica::new(identity, path, self.options.cache_kib, hashes, (lsn, None));
         self.replicas.insert(replica.id, replica);
         Ok(())
     }
@@ -267,7 +267,8 @@ impl Redo {
         let Err(problem) = step(replica, &patience) else { return Ok(()) };
         if problem.is_no_space() {
             replica.roll_back().ok();
-            let (database, retry_from) = (replica.name.clone(), replica.restart_from());
+            let database = replica.name.clone();
+            let retry_from = self.resume_from();
             return Err(RedoError::NoSpace { database, retry_from });
         }
         if problem.is_locked() && cancel() {

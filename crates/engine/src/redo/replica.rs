@@ -66,12 +66,14 @@ pub(super) struct Patience<'a> {
 
 impl Replica {
     /// A database of which every commit up to `seen` is in the file and in `hashes`.
+    /// `open_from`: start of a transaction that has no commit yet, whose parts have to be
+    /// read again.
     pub(super) fn new(
         (id, name): (DatabaseId, DatabaseName),
         path: PathBuf,
         cache_kib: u32,
         hashes: Arc<TrackedHashes>,
-        seen: Lsn,
+        (seen, open_from): (Lsn, Option<Lsn>),
     ) -> Replica {
         Replica {
             id,
@@ -80,9 +82,9 @@ impl Replica {
             cache_kib,
             db: None,
             hashes,
-            open: OpenCommit::default(),
+            open: OpenCommit { start: open_from, ..OpenCommit::default() },
             batch: Batch::default(),
-            seen,
+            seen: open_from.unwrap_or(seen),
             data_version: 0,
             frames_expected: 0,
         }
@@ -118,21 +120,17 @@ impl Replica {
         self.batch.pages.is_some()
     }
 
-    /// Where to read the log again from, should the open transaction be lost.
-    pub(super) fn restart_from(&self) -> Lsn {
-        self.open.start.unwrap_or(self.seen)
+    /// Start of the transaction that has no commit yet.
+    pub(super) fn open_start(&self) -> Option<Lsn> {
+        self.open.start
     }
 
-    /// Opens the file if there is one and takes the write lock. Whether the file is
-    /// what the log says was checked before.
-    pub(super) fn open_fenced(&mut self, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
-        if self.db.is_none() && self.path.exists() {
-            self.db = Some(DbPage::open(&self.path, self.cache_kib)?);
-        }
-        if let Some(db) = self.db.as_ref().filter(|db| !db.in_transaction()) {
-            db.begin(patience.deadline, patience.cancel)?;
-            self.data_version = db.data_version()?;
-        }
+    /// Goes on with a file that was held against the log under the write lock, which
+    /// `db` has not let go of since.
+    pub(super) fn take_over(&mut self, db: DbPage) -> Result<(), ReplayProblem> {
+        debug_assert!(db.in_transaction(), "the write lock is held");
+        self.data_version = db.data_version()?;
+        self.db = Some(db);
         Ok(())
     }
 
@@ -261,8 +259,9 @@ impl Replica {
     /// Gives up what is in the SQLite transaction and in the open commit, after a
     /// write failed; the batch stays. The open commit has to be read again.
     pub(super) fn roll_back(&mut self) -> Result<(), ReplayProblem> {
-        self.seen = self.restart_from();
-        self.open = OpenCommit::default();
+        let start = self.open.start;
+        self.seen = start.unwrap_or(self.seen);
+        self.open = OpenCommit { start, ..OpenCommit::default() };
         Ok(self.db.as_ref().map_or(Ok(()), DbPage::rollback)?)
     }
 
@@ -302,10 +301,13 @@ impl Replica {
     /// Opens the file, or makes it: only here the page size is known.
     fn file(&mut self, page_size: PageSize, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
         if self.db.is_none() {
-            if !self.path.exists() {
-                drop(DbPage::create(&self.path, page_size, self.cache_kib)?);
-            }
-            self.open_fenced(patience)?;
+            let db = if self.path.exists() {
+                DbPage::open(&self.path, self.cache_kib)?
+            } else {
+                DbPage::create(&self.path, page_size, self.cache_kib)?
+            };
+            db.begin(patience.deadline, patience.cancel)?;
+            self.take_over(db)?;
             let mut tracked = self.hashes.lock();
             if tracked.hashes.pages() == 0 {
                 tracked.hashes = PageHashes::new(page_size);

@@ -8,7 +8,8 @@ use walship_wal::payload::DatabaseState;
 use super::apply::{Redo, RedoOptions};
 use super::catalog::RedoCatalog;
 use super::error::{RedoError, ReplayProblem, ReplayStop};
-use super::replica::{Patience, Replica};
+use super::replica::Replica;
+use crate::dbpage::DbPage;
 use crate::page::TrackedHashes;
 use crate::recovery::{LogScan, NotRestored, Restored, ScanStart, ScannedDatabase, restore};
 
@@ -40,6 +41,7 @@ impl Redo {
         start: &RedoStart,
         cancel: Arc<dyn Fn() -> bool + Send + Sync>,
     ) -> Result<Redo, RedoError> {
+        crate::sqlite::check_requirements()?;
         let RedoStart { redo: redo_point, end, consistent_at, .. } = *start;
         if end < consistent_at {
             return Err(RedoError::NotConsistent { end, consistent_at });
@@ -78,9 +80,10 @@ impl Redo {
     fn open_database(
         &mut self,
         scanned: ScannedDatabase,
-        restored: Option<Restored>,
+        restored: Option<(DbPage, Restored)>,
         end: Lsn,
     ) -> Result<(), RedoError> {
+        let (db, restored) = restored.unzip();
         if let Some(restored) = restored.filter(|restored| restored.differing > 0) {
             tracing::info!(database = %scanned.name, lsn = %end, pages = restored.from_log, "replayed");
             if restored.from_remains > 0 {
@@ -90,15 +93,13 @@ impl Redo {
                 );
             }
         }
-        // parts of a transaction whose commit is still to come are read again
-        let seen = scanned.open_from.unwrap_or(end);
+        let seen = (end, scanned.open_from);
         let path = self.options.database_path(&scanned.name);
         let hashes = Arc::new(TrackedHashes::new(scanned.hashes));
         hashes.lock().lsn = end;
         let identity = (scanned.id, scanned.name);
         let mut replica = Replica::new(identity, path, self.options.cache_kib, hashes, seen);
-        let cancel = Arc::clone(&self.cancel);
-        let opened = replica.open_fenced(&Patience { deadline: None, cancel: &*cancel });
+        let opened = db.map_or(Ok(()), |db| replica.take_over(db));
         let id = replica.id;
         self.replicas.insert(id, replica);
         match opened {
@@ -120,7 +121,7 @@ impl Redo {
         hashes.lock().settle(false);
         let stop = ReplayStop { database: scanned.name.clone(), id, lsn, problem };
         tracing::error!(sqlstate = "XX001", database = %scanned.name, %lsn, hint = stop.hint(), "{stop}");
-        let replica = Replica::new((id, scanned.name), path, self.options.cache_kib, hashes, lsn);
+        let replica = Replica::new((id, scanned.name), path, self.options.cache_kib, hashes, (lsn, None));
         self.replicas.insert(id, replica);
         self.catalog.stopped(&stop);
         self.stopped.insert(id, stop);
