@@ -17,6 +17,7 @@ const ENCODINGS: [&str; 3] = ["UTF-8", "UTF-16le", "UTF-16be"];
 
 /// Where the database header keeps the size in pages, and where the encoding.
 const HEADER_PAGES: std::ops::Range<usize> = 28..32;
+const HEADER_SCHEMA_COOKIE: std::ops::Range<usize> = 40..44;
 const HEADER_ENCODING: std::ops::Range<usize> = 56..60;
 
 /// Where the database header keeps the versions that mean WAL mode, and these.
@@ -45,7 +46,8 @@ pub struct DbPage {
     path: PathBuf,
     page_size: PageSize,
     cache_kib: u32,
-    encoding: Cell<u32>,
+    encoding: u32,
+    schema_cookie: Cell<Option<u32>>,
 }
 
 /// A database file could not be read or written page by page.
@@ -172,7 +174,14 @@ impl DbPage {
             found: bytes,
             expected: PageSize::DEFAULT,
         })?;
-        Ok(DbPage { connection, path: path.to_owned(), page_size, cache_kib, encoding: Cell::new(encoding) })
+        Ok(DbPage {
+            connection,
+            path: path.to_owned(),
+            page_size,
+            cache_kib,
+            encoding,
+            schema_cookie: Cell::new(None),
+        })
     }
 
     /// The file.
@@ -321,7 +330,23 @@ impl DbPage {
                 .and_then(|mut statement| statement.execute([i64::from(pages) + 1]))
                 .map_err(|source| sqlite("truncate", &self.path, source))?;
         }
-        self.run("COMMIT").map_err(|source| sqlite("commit to", &self.path, source))
+        self.run("COMMIT").map_err(|source| sqlite("commit to", &self.path, source))?;
+        match first_page {
+            Some(content) => self.forget_schema_pages(content),
+            None => Ok(()),
+        }
+    }
+
+    /// The cached pages still carry what SQLite's b-tree layer parsed out of their old
+    /// content. Nothing here uses b-trees, but SQLite itself does when it notices a new
+    /// schema, and finds them corrupt: so a new schema cookie empties the cache.
+    fn forget_schema_pages(&self, first_page: &[u8]) -> Result<(), DbPageError> {
+        let cookie = first_page.get(HEADER_SCHEMA_COOKIE).and_then(|bytes| bytes.try_into().ok());
+        let cookie = cookie.map(u32::from_be_bytes);
+        if self.schema_cookie.replace(cookie) == cookie {
+            return Ok(());
+        }
+        self.connection.release_memory().map_err(|source| sqlite("reload", &self.path, source))
     }
 
     /// Checks what a commit left: to be called in the next transaction.
@@ -374,7 +399,7 @@ impl DbPage {
     pub fn needs_reopen(&self, first_page: &[u8]) -> bool {
         let found = first_page.get(HEADER_ENCODING).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
         let found = found.map_or(0, u32::from_be_bytes);
-        found != 0 && found != self.encoding.get()
+        found != 0 && found != self.encoding
     }
 
     /// Opens the same file again.

@@ -25,7 +25,7 @@ fn random_sql(dice: &mut Dice) -> String {
         6 => format!("DELETE FROM t WHERE rowid%3={}", dice.roll(3)),
         7 => "DELETE FROM t".to_owned(),
         8 => "VACUUM".to_owned(),
-        9 => format!("CREATE TABLE IF NOT EXISTS t{n}(x, y UNIQUE); INSERT INTO t{n} VALUES(1, 2)"),
+        9 => format!("CREATE TABLE IF NOT EXISTS t{n}(x, y UNIQUE); INSERT OR IGNORE INTO t{n} VALUES(1, 2)"),
         10 => format!("DROP TABLE IF EXISTS t{n}; CREATE INDEX IF NOT EXISTS i ON t(a)"),
         _ => "DROP INDEX IF EXISTS i".to_owned(),
     }

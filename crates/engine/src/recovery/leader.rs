@@ -11,6 +11,7 @@ use super::foreign::log_foreign_commit;
 use super::restore::{NotRestored, restore};
 use super::scan::{LogScan, ScanStart, ScannedDatabase};
 use super::verdict::{Contradiction, PageEvidence, SqliteWalEvidence, Verdict, judge_pages, judge_positions};
+use crate::LeaderStart;
 use crate::dbpage::DbPage;
 use crate::page::{PageHashes, page_hash};
 use crate::redo::{RedoError, RedoOptions, ReplayProblem, sqlite_wal_position};
@@ -290,5 +291,12 @@ fn tell(name: &DatabaseName, verdict: Verdict, foreign_pages: usize) {
             database = %name, pages = foreign_pages,
             "another program changed the database while this leader was down; what it did is logged"
         ),
+    }
+}
+
+impl From<RecoveredDatabase> for LeaderStart {
+    fn from(recovered: RecoveredDatabase) -> LeaderStart {
+        let RecoveredDatabase { id, hashes, position, .. } = recovered;
+        LeaderStart { database: id, hashes, position }
     }
 }

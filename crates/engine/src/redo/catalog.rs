@@ -14,7 +14,7 @@ pub trait RedoCatalog: Send + Sync {
     /// A database can be opened from now on.
     fn opened(&self, database: &ReplayedDatabase<'_>) -> Result<(), EngineError>;
 
-    /// A database is about to be removed: when this returns, nobody uses it here.
+    /// A database is about to be removed: no session may find it any more.
     fn dropping(&self, id: DatabaseId, name: &DatabaseName) -> Result<(), EngineError>;
 
     /// A database's replay has stopped, for good or until a restart.

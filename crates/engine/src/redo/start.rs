@@ -123,10 +123,11 @@ impl Redo {
         tracing::error!(sqlstate = "XX001", database = %scanned.name, %lsn, hint = stop.hint(), "{stop}");
         let replica = Replica::new((id, scanned.name), path, self.options.cache_kib, hashes, (lsn, None));
         self.replicas.insert(id, replica);
+        self.visible = self.visible.min(lsn);
+        self.announce_file(id)?;
         self.catalog.stopped(&stop);
         self.stopped.insert(id, stop);
-        self.visible = self.visible.min(lsn);
-        self.announce_file(id)
+        Ok(())
     }
 }
 
