@@ -1,0 +1,15 @@
+//! Types and values between SQLite and the wire.
+//!
+//! A type is announced before a row is seen ([`PgType`]); values are then encoded
+//! as that type ([`encode_text`], [`encode_binary`]) and parameters decoded from
+//! it ([`decode`]).
+
+mod datetime;
+mod decode;
+mod encode;
+mod numeric;
+mod pg_type;
+
+pub(super) use decode::decode;
+pub(super) use encode::{encode_binary, encode_text};
+pub use pg_type::PgType;
