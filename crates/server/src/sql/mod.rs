@@ -1,0 +1,38 @@
+//! SQL sessions: PostgreSQL's protocol over SQLite.
+//!
+//! A session runs on a thread of its own, over any blocking stream: [`run_session`].
+//! What it needs of the node are traits ([`SessionHost`], [`SessionEngine`]); how
+//! others reach it are its [`Signals`]; one [`Timer`] watches the time limits of all.
+
+mod command;
+mod error;
+mod guard;
+mod host;
+mod infer;
+mod lexer;
+mod plan;
+mod pragma;
+mod rewrite;
+mod session;
+mod settings_error;
+mod signals;
+mod sqlite_error;
+mod state;
+mod statement;
+mod tag;
+mod timer;
+mod value;
+mod wire;
+
+pub use error::{Report, Severity, SqlError};
+pub use host::{
+    Activity, Registration, SessionEngine, SessionHost, SessionStart, SharedSessionSettings, TurnLimits,
+};
+pub use session::{Connecting, run_session};
+pub use signals::{CancelReason, EndReason, Signals, Wake};
+pub use sqlite_error::sql_error;
+pub use state::SqlState;
+pub use statement::SqliteFailure;
+pub use timer::{AlarmClock, Expiry, Timer};
+pub use value::PgType;
+pub use wire::{ChannelError, Output, TransactionStatus};

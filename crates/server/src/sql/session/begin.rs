@@ -1,0 +1,149 @@
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use walship_settings::{SessionSettings, parse_startup_options};
+
+use super::{Session, Transaction};
+use crate::listen::{ClientAddress, PROTOCOL_MINOR_MAX, StartupParameters};
+use crate::sql::error::SqlError;
+use crate::sql::guard::Guard;
+use crate::sql::host::{Activity, Registration, SessionHost, SessionStart};
+use crate::sql::plan::PlanCache;
+use crate::sql::settings_error::setting_error;
+use crate::sql::signals::Signals;
+use crate::sql::state::SqlState;
+use crate::sql::timer::Timer;
+use crate::sql::wire::{Channel, ChannelError, TransactionStatus};
+
+/// A client whose StartupMessage was read, and what its session needs.
+pub struct Connecting {
+    /// What it asked for.
+    pub parameters: StartupParameters,
+    /// Where it comes from.
+    pub client: ClientAddress,
+    /// Bytes that were read behind the StartupMessage.
+    pub received: Vec<u8>,
+    /// The node.
+    pub host: Arc<dyn SessionHost>,
+    /// Watches its time limits.
+    pub timer: Arc<Timer>,
+    /// How others reach it.
+    pub signals: Arc<Signals>,
+}
+
+/// Runs a session on this thread until it is over. The stream blocks.
+///
+/// # Errors
+/// When the client went away without a goodbye, or does not speak the protocol.
+pub fn run_session<S: Read + Write>(stream: S, connecting: Connecting) -> Result<(), ChannelError> {
+    let opened = open(&connecting);
+    let mut channel = Channel::new(stream, connecting.received);
+    let (registration, start, engine) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            channel.output.error(&error.with_severity(crate::sql::Severity::Fatal));
+            return channel.send();
+        }
+    };
+    let guard = Guard::install(engine.connection(), Arc::clone(&start.signals));
+    let clock = connecting.timer.clock(Arc::clone(&start.signals));
+    let mut session = Session {
+        channel,
+        prepared: HashMap::new(),
+        portals: HashMap::new(),
+        plans: PlanCache::default(),
+        engine,
+        guard,
+        host: connecting.host,
+        start,
+        registration,
+        clock,
+        transaction: Transaction::default(),
+        unacknowledged: None,
+        has_read: false,
+        skips_to_sync: false,
+        is_active: false,
+        settings_changed: false,
+        told_cluster: 0,
+    };
+    session.greet();
+    let result = session.serve();
+    session.close();
+    result
+}
+
+type Opened = (Box<dyn Registration>, SessionStart, Box<dyn crate::sql::host::SessionEngine>);
+
+fn open(connecting: &Connecting) -> Result<Opened, SqlError> {
+    let Connecting { parameters, client, host, signals, .. } = connecting;
+    host.admit()?;
+    let user = parameters.user().ok_or_else(|| {
+        SqlError::fatal(
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            "no PostgreSQL user name specified in startup packet",
+        )
+    })?;
+    let mut settings = host.settings(user);
+    apply(&mut settings, parameters)?;
+    let registration = host.register(parameters, *client, Arc::clone(signals))?;
+    let start = SessionStart {
+        parameters: parameters.clone(),
+        client: *client,
+        pid: registration.pid(),
+        settings: Arc::new(Mutex::new(settings)),
+        signals: Arc::clone(signals),
+    };
+    let engine = host.open(&start)?;
+    registration.activity(Activity::Idle);
+    Ok((registration, start, engine))
+}
+
+// what the StartupMessage sets: its `options`, then every other parameter that is a setting
+fn apply(settings: &mut SessionSettings, parameters: &StartupParameters) -> Result<(), SqlError> {
+    if let Some(options) = parameters.get("options") {
+        let parsed = parse_startup_options(options).map_err(|word| {
+            SqlError::fatal(
+                SqlState::SYNTAX_ERROR,
+                format!("invalid command-line argument for server process: {word}"),
+            )
+        })?;
+        for (name, value) in parsed {
+            settings.set_at_startup(&name, &value).map_err(|error| setting_error(&error))?;
+        }
+    }
+    for (name, value) in parameters.settings() {
+        settings.set_at_startup(name, value).map_err(|error| setting_error(&error))?;
+    }
+    Ok(())
+}
+
+impl<S: Read + Write> Session<S> {
+    fn greet(&mut self) {
+        let output = &mut self.channel.output;
+        let unknown = self.start.parameters.unknown_protocol_options();
+        if self.start.parameters.minor() > PROTOCOL_MINOR_MAX || !unknown.is_empty() {
+            output.negotiate_protocol_version(i32::from(PROTOCOL_MINOR_MAX), &unknown);
+        }
+        output.authentication_ok();
+        let mut settings = self.start.settings.lock();
+        for (name, value) in settings.report_all() {
+            output.parameter_status(name, &value);
+        }
+        self.told_cluster = Arc::as_ptr(&settings.cluster()).addr();
+        drop(settings);
+        output.backend_key_data(self.registration.pid(), self.registration.key());
+        output.ready_for_query(TransactionStatus::Idle);
+    }
+
+    /// Undoes what was not committed and lets the turn go.
+    fn close(&mut self) {
+        self.clock.disarm();
+        self.start.signals.finish();
+        self.portals.clear();
+        self.prepared.clear();
+        self.plans.clear();
+        self.roll_back();
+    }
+}

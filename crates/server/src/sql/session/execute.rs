@@ -1,0 +1,205 @@
+use std::io::{Read, Write};
+
+use super::{Session, Stop};
+use crate::sql::error::SqlError;
+use crate::sql::plan::{Column, Compiled, Plan};
+use crate::sql::sqlite_error::sql_error;
+use crate::sql::state::SqlState;
+use crate::sql::statement::{SqliteFailure, Statement, Value};
+use crate::sql::value::{PgType, encode_binary, encode_text};
+use crate::sql::wire::{FieldDescription, Output};
+
+/// Result formats, as Bind states them: none is all text, one is for all, else one each.
+pub(super) fn format_of(formats: &[i16], column: usize) -> i16 {
+    match formats {
+        [] => 0,
+        [all] => *all,
+        each => each.get(column).copied().unwrap_or(0),
+    }
+}
+
+/// A statement on its way through its rows.
+pub(super) struct Run {
+    pub(super) compiled: Compiled,
+    pub(super) formats: Vec<i16>,
+    /// Whether a RowDescription goes before the first row.
+    pub(super) describes: bool,
+    rows_sent: u64,
+    // the row that was fetched to see whether there is one, and not sent yet
+    has_row: bool,
+    is_begun: bool,
+}
+
+/// How far a run came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// To its end.
+    Complete,
+    /// To the row limit.
+    Suspended,
+}
+
+impl Run {
+    pub(super) fn new(compiled: Compiled, formats: Vec<i16>, describes: bool) -> Run {
+        Run { compiled, formats, describes, rows_sent: 0, has_row: false, is_begun: false }
+    }
+}
+
+impl<S: Read + Write> Session<S> {
+    /// Runs a statement on, for at most `rows_max` rows (0 for all), and ends it where it ends.
+    pub(super) fn run(&mut self, run: &mut Run, rows_max: u32) -> Result<Progress, Stop> {
+        let result = self.run_rows(run, rows_max);
+        if matches!(result, Ok(Progress::Suspended)) {
+            self.channel.output.portal_suspended();
+            return result;
+        }
+        run.compiled.statement.reset();
+        let noted = self.after_statement();
+        result?;
+        noted?;
+        let plan = &run.compiled.plan;
+        if plan.verb.changes_schema() {
+            self.plans.clear();
+        }
+        self.settings_changed |= plan.sets_settings;
+        let changed = if plan.writes { self.engine.connection().changes() } else { 0 };
+        let tag = plan.verb.tag(run.rows_sent, changed, !plan.columns.is_empty());
+        run.rows_sent = 0;
+        self.channel.output.command_complete(&tag);
+        Ok(Progress::Complete)
+    }
+
+    fn run_rows(&mut self, run: &mut Run, rows_max: u32) -> Result<Progress, Stop> {
+        if !run.is_begun {
+            self.begin_run(run)?;
+        }
+        let mut sent = 0;
+        while run.has_row {
+            if rows_max > 0 && sent == rows_max {
+                return Ok(Progress::Suspended);
+            }
+            encode_row(&mut self.channel.output, &run.compiled.plan, &run.compiled.statement, &run.formats)?;
+            sent += 1;
+            run.rows_sent += 1;
+            run.has_row = self.step(&mut run.compiled)?;
+            if self.channel.is_full() {
+                self.send()?;
+            }
+        }
+        Ok(Progress::Complete)
+    }
+
+    fn begin_run(&mut self, run: &mut Run) -> Result<(), Stop> {
+        run.is_begun = true;
+        if run.compiled.plan.writes {
+            self.check_writable(run.compiled.plan.verb.name())?;
+            self.take_turn()?;
+        }
+        run.has_row = self.step(&mut run.compiled)?;
+        self.has_read |= !run.compiled.plan.writes;
+        // the schema may have changed since the columns were announced
+        if run.compiled.statement.take_recompiled()
+            && !same_columns(&run.compiled.plan.columns, &run.compiled.statement)
+        {
+            self.plans.clear();
+            return Err(SqlError::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "cached plan must not change result type",
+            )
+            .into());
+        }
+        if run.describes && !run.compiled.plan.columns.is_empty() {
+            describe_row(&mut self.channel.output, &run.compiled.plan.columns, &run.formats);
+        }
+        Ok(())
+    }
+
+    /// The next row of a statement, with what went wrong in the client's words.
+    pub(super) fn step(&self, compiled: &mut Compiled) -> Result<bool, SqlError> {
+        let result = compiled.statement.step();
+        result.map_err(|failure| self.run_error(&compiled.plan, &failure))
+    }
+
+    fn run_error(&self, plan: &Plan, failure: &SqliteFailure) -> SqlError {
+        // an interrupt has a reason that SQLite does not know
+        match self.start.signals.check() {
+            Err(reason) if failure.code & 0xff == rusqlite::ffi::SQLITE_INTERRUPT => reason,
+            _ if failure.code & 0xff == rusqlite::ffi::SQLITE_READONLY => {
+                let error = SqlError::new(
+                    SqlState::READ_ONLY_SQL_TRANSACTION,
+                    format!("cannot execute {} in a read-only transaction", plan.verb.name()),
+                );
+                match self.host.read_only_hint() {
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
+                }
+            }
+            _ => sql_error(failure),
+        }
+    }
+}
+
+fn same_columns(announced: &[Column], statement: &Statement) -> bool {
+    announced.len() == statement.column_count()
+        && announced.iter().enumerate().all(|(at, column)| column.name == statement.column_name(at))
+}
+
+/// Appends a RowDescription.
+pub(super) fn describe_row(output: &mut Output, columns: &[Column], formats: &[i16]) {
+    output.row_description(columns.iter().enumerate().map(|(at, column)| FieldDescription {
+        name: &column.name,
+        type_oid: column.pg_type.oid(),
+        type_length: column.pg_type.length(),
+        type_modifier: -1,
+        format: format_of(formats, at),
+    }));
+}
+
+// a row that cannot be encoded leaves nothing behind
+fn encode_row(
+    output: &mut Output,
+    plan: &Plan,
+    statement: &Statement,
+    formats: &[i16],
+) -> Result<(), SqlError> {
+    let before = output.len();
+    output.begin_row(plan.columns.len());
+    for (at, column) in plan.columns.iter().enumerate() {
+        let value = statement.value(at);
+        let encoded = match (value, format_of(formats, at)) {
+            (Value::Null, _) => {
+                output.null();
+                Ok(())
+            }
+            (value, 0) => output.value(|bytes| {
+                encode_text(column.pg_type, value, bytes);
+                Ok(())
+            }),
+            (value, _) => output.value(|bytes| encode_binary(column.pg_type, value, bytes)),
+        };
+        if let Err(mismatch) = encoded {
+            output.truncate(before);
+            return Err(mismatch.in_column(&column.name));
+        }
+    }
+    output.end_row();
+    Ok(())
+}
+
+/// A result of ours: text columns, one row each, and a tag.
+pub(super) fn text_result(
+    output: &mut Output,
+    names: &[&str],
+    rows: &[Vec<Option<String>>],
+    describes: bool,
+) {
+    if describes {
+        let columns: Vec<Column> =
+            names.iter().map(|name| Column { name: (*name).to_owned(), pg_type: PgType::Text }).collect();
+        describe_row(output, &columns, &[]);
+    }
+    for row in rows {
+        let row: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
+        output.text_row(&row);
+    }
+}

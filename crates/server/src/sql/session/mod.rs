@@ -1,0 +1,245 @@
+//! One SQL session: the loop over a client's messages, and what lives as long as the connection.
+
+mod begin;
+mod commands;
+mod copy;
+mod execute;
+mod extended;
+mod settings;
+mod simple;
+mod transaction;
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use walship_settings::Typed;
+use walship_types::Lsn;
+
+use self::extended::{Portal, Prepared};
+use self::transaction::Transaction;
+use super::error::{Severity, SqlError};
+use super::guard::Guard;
+use super::host::{Activity, Registration, SessionEngine, SessionHost, SessionStart};
+use super::plan::PlanCache;
+use super::signals::EndReason;
+use super::state::SqlState;
+use super::timer::{AlarmClock, Expiry};
+use super::wire::{Channel, ChannelError, FrontendMessage, TransactionStatus};
+
+pub use self::begin::{Connecting, run_session};
+
+/// What ends the handling of a message early.
+enum Stop {
+    /// The client is told, and the session goes on if it may.
+    Sql(SqlError),
+    /// There is no client any more, or none that speaks the protocol.
+    Channel(ChannelError),
+}
+
+impl From<SqlError> for Stop {
+    fn from(error: SqlError) -> Stop {
+        Stop::Sql(error)
+    }
+}
+
+impl From<ChannelError> for Stop {
+    fn from(error: ChannelError) -> Stop {
+        Stop::Channel(error)
+    }
+}
+
+// Statements stand before the engine, so that they are finalized before its connection is closed; the guard,
+// which SQLite calls, stands behind it.
+struct Session<S> {
+    channel: Channel<S>,
+    prepared: HashMap<String, Prepared>,
+    portals: HashMap<String, Portal>,
+    plans: PlanCache,
+    engine: Box<dyn SessionEngine>,
+    guard: Guard,
+    host: Arc<dyn SessionHost>,
+    start: SessionStart,
+    registration: Box<dyn Registration>,
+    clock: AlarmClock,
+    transaction: Transaction,
+    /// Where the log has to be before what was answered may be sent.
+    unacknowledged: Option<Lsn>,
+    /// Whether rows were read that the log may not hold yet.
+    has_read: bool,
+    /// After an error in an extended query, until Sync.
+    skips_to_sync: bool,
+    /// Whether a statement has been begun since the client was last told that we are ready.
+    is_active: bool,
+    /// Whether a setting may have changed that the client is told about.
+    settings_changed: bool,
+    /// The cluster's settings when the client was last told: another address means a reload.
+    told_cluster: usize,
+}
+
+impl<S: Read + Write> Session<S> {
+    // returns when the session is over; whoever calls tells the log what is worth telling
+    fn serve(&mut self) -> Result<(), ChannelError> {
+        let mut body = Vec::new();
+        loop {
+            let stop = match self.next_message(&mut body) {
+                Ok(true) => continue,
+                Ok(false) => return Ok(()),
+                Err(stop) => stop,
+            };
+            match stop {
+                Stop::Sql(error) if error.ends_session() => return self.part(&error),
+                Stop::Sql(error) => self.report(&error),
+                // the timer or an administrator closed our side of the read
+                Stop::Channel(error) => match (self.start.signals.end_reason(), error) {
+                    (Some(reason), _) => return self.part(&reason.error()),
+                    (None, ChannelError::Closed) => return Ok(()),
+                    (None, error @ ChannelError::Length { .. }) => {
+                        let told = SqlError::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string());
+                        return self.part(&told);
+                    }
+                    (None, error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    // false when the client says goodbye
+    fn next_message(&mut self, body: &mut Vec<u8>) -> Result<bool, Stop> {
+        if !self.channel.has_input() {
+            self.send()?;
+            self.watch_idleness();
+        }
+        let tag = self.channel.receive(body)?;
+        self.clock.disarm();
+        if let Some(reason) = self.start.signals.end_reason() {
+            return Err(reason.error().into());
+        }
+        let message = FrontendMessage::decode(tag, body)
+            .map_err(|error| SqlError::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string()))?;
+        if matches!(message, FrontendMessage::Terminate) {
+            return Ok(false);
+        }
+        if self.skips_to_sync && !matches!(message, FrontendMessage::Sync) {
+            return Ok(true);
+        }
+        self.handle(message)?;
+        Ok(true)
+    }
+
+    fn handle(&mut self, message: FrontendMessage<'_>) -> Result<(), Stop> {
+        match message {
+            FrontendMessage::Query(text) => self.simple_query(text),
+            FrontendMessage::Sync => self.sync(),
+            FrontendMessage::Flush => self.send(),
+            // what is left of a COPY that failed on our side
+            FrontendMessage::CopyData(_) | FrontendMessage::CopyDone | FrontendMessage::CopyFail(_) => Ok(()),
+            FrontendMessage::Password(_) | FrontendMessage::Terminate => {
+                Err(SqlError::fatal(SqlState::PROTOCOL_VIOLATION, "unexpected message").into())
+            }
+            FrontendMessage::FunctionCall => {
+                self.report(&SqlError::new(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "function calls are not supported",
+                ));
+                self.ready()
+            }
+            extended => {
+                let result = self.extended_message(extended);
+                self.skips_to_sync = matches!(&result, Err(Stop::Sql(error)) if !error.ends_session());
+                result
+            }
+        }
+    }
+
+    /// Sends what was answered, once what it promises holds.
+    fn send(&mut self) -> Result<(), Stop> {
+        self.settle()?;
+        self.channel.send()?;
+        Ok(())
+    }
+
+    /// Waits until what was answered may be sent.
+    fn settle(&mut self) -> Result<(), Stop> {
+        if let Some(lsn) = self.unacknowledged.take()
+            && let Err(error) = self.host.wait_for_commit(lsn, &self.start)
+        {
+            if error.report().severity == Severity::Error || error.ends_session() {
+                // what waits to be sent says that the commit holds
+                self.channel.output.clear();
+                return Err(error.with_severity(Severity::Fatal).into());
+            }
+            self.channel.output.error(&error);
+        }
+        if std::mem::take(&mut self.has_read) {
+            let horizon = self.engine.read_horizon();
+            self.host.wait_for_flush(horizon, &self.start)?;
+        }
+        Ok(())
+    }
+
+    /// ReadyForQuery, and all that goes before it.
+    fn ready(&mut self) -> Result<(), Stop> {
+        self.settle()?;
+        self.tell_settings();
+        self.channel.output.ready_for_query(self.transaction.status());
+        if std::mem::take(&mut self.is_active) {
+            self.clock.disarm();
+            self.start.signals.finish();
+            self.registration.activity(match self.transaction.status() {
+                TransactionStatus::Idle => Activity::Idle,
+                TransactionStatus::InTransaction => Activity::IdleInTransaction,
+                TransactionStatus::Failed => Activity::IdleInFailedTransaction,
+            });
+        }
+        Ok(())
+    }
+
+    /// A statement begins: it can be cancelled from here on.
+    fn begin_statement(&mut self, text: &str) {
+        self.registration.activity(Activity::Running(text));
+        if !self.is_active {
+            self.is_active = true;
+            self.start.signals.begin(self.engine.connection().get_interrupt_handle());
+            self.watch_statement();
+        }
+    }
+
+    /// Puts `statement_timeout` in force.
+    fn watch_statement(&self) {
+        let limit = self.start.settings.lock().timeout("statement_timeout");
+        if let Some(limit) = limit {
+            self.clock.arm(limit, Expiry::Cancel(super::signals::CancelReason::StatementTimeout));
+        }
+    }
+
+    fn watch_idleness(&self) {
+        let (name, reason) = if self.engine.holds_turn() {
+            ("idle_in_write_transaction_timeout", EndReason::IdleInWriteTransaction)
+        } else if self.transaction.status() != TransactionStatus::Idle {
+            ("idle_in_transaction_session_timeout", EndReason::IdleInTransaction)
+        } else {
+            ("idle_session_timeout", EndReason::IdleSession)
+        };
+        let limit = self.start.settings.lock().timeout(name);
+        if let Some(limit) = limit {
+            self.clock.arm(limit, Expiry::End(reason));
+        }
+    }
+
+    /// An error that does not end the session: the client is told and the transaction fails.
+    fn report(&mut self, error: &SqlError) {
+        self.channel.output.error(error);
+        self.fail_transaction();
+    }
+
+    /// The last words to a client. What it did and did not commit is undone when the session is dropped.
+    fn part(&mut self, error: &SqlError) -> Result<(), ChannelError> {
+        // answers whose commit is not known to hold must not be sent
+        if self.unacknowledged.take().is_some() {
+            self.channel.output.clear();
+        }
+        self.channel.output.error(error);
+        self.channel.send()
+    }
+}

@@ -1,0 +1,111 @@
+use std::io::{Read, Write};
+
+use super::execute::Run;
+use super::{Session, Stop};
+use crate::sql::command::Command;
+use crate::sql::error::SqlError;
+use crate::sql::lexer::{Token, split};
+use crate::sql::plan::{Compiled, TypeHints, compile, plan_key};
+use crate::sql::state::SqlState;
+use crate::sql::value::PgType;
+
+impl<S: Read + Write> Session<S> {
+    /// A query string of any number of statements, which are one transaction unless they say otherwise.
+    pub(super) fn simple_query(&mut self, text: &str) -> Result<(), Stop> {
+        self.begin_statement(text);
+        // PostgreSQL forgets the unnamed statement and portal here
+        self.prepared.remove("");
+        if let Some(portal) = self.portals.remove("") {
+            self.retire(portal);
+        }
+        let statements = split(text);
+        if statements.is_empty() {
+            self.channel.output.empty_query_response();
+            return self.ready();
+        }
+        let several = statements.len() > 1;
+        for tokens in &statements {
+            match self.simple_statement(text, tokens, several) {
+                Ok(()) => {}
+                Err(Stop::Sql(error)) if !error.ends_session() => {
+                    self.report(&in_characters(error, text));
+                    break;
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+        if let Err(error) = self.end_implicit_block() {
+            self.report(&error);
+        }
+        self.ready()
+    }
+
+    fn simple_statement(&mut self, text: &str, tokens: &[Token<'_>], several: bool) -> Result<(), Stop> {
+        let command = Command::of(tokens)?;
+        self.check_allowed(&command, several)?;
+        match command {
+            Command::Sqlite | Command::Vacuum | Command::Pragma => {
+                if several && command == Command::Sqlite {
+                    self.open_implicit_block()?;
+                }
+                let compiled = self.plan(text, tokens, &[])?;
+                if let Some(&slot) = compiled.plan.slots.first() {
+                    return Err(SqlError::new(
+                        SqlState::UNDEFINED_PARAMETER,
+                        format!("there is no parameter ${}", slot + 1),
+                    )
+                    .into());
+                }
+                let mut run = Run::new(compiled, Vec::new(), true);
+                self.run(&mut run, 0)?;
+                self.plans.put(run.compiled);
+                Ok(())
+            }
+            Command::Copy => self.copy(text, tokens),
+            command => self.command(&command, true),
+        }
+    }
+
+    /// What the state of the transaction does not allow.
+    pub(super) fn check_allowed(&self, command: &Command, several: bool) -> Result<(), SqlError> {
+        if self.transaction.has_failed() && !command.ends_transaction() {
+            return Err(SqlError::new(
+                SqlState::IN_FAILED_SQL_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        match command.refuses_transaction() {
+            Some(name) if self.transaction.is_open() || several => Err(SqlError::new(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                format!("{name} cannot run inside a transaction block"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The statement for these tokens, from the cache or compiled now.
+    pub(super) fn plan(
+        &mut self,
+        text: &str,
+        tokens: &[Token<'_>],
+        stated: &[Option<PgType>],
+    ) -> Result<Compiled, SqlError> {
+        let key = plan_key(text, tokens, stated);
+        if let Some(compiled) = self.plans.take(&key) {
+            return Ok(compiled);
+        }
+        let host = &self.host;
+        let functions = |name: &str| host.function_type(name);
+        let hints = TypeHints { stated, functions: &functions };
+        compile(self.engine.connection(), &self.guard, text, tokens, key, hints)
+    }
+}
+
+/// An error's position, from a byte offset (counted from 1) to the characters that the protocol counts.
+pub(super) fn in_characters(error: SqlError, text: &str) -> SqlError {
+    let position = error.report().position.map(|byte| {
+        let before = text.char_indices().take_while(|(at, _)| *at < byte.saturating_sub(1)).count();
+        before + 1
+    });
+    error.at(position)
+}
