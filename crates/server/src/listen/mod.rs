@@ -1,0 +1,17 @@
+//! The port: who is let in, and where a connection goes.
+//!
+//! A [`Listener`] accepts on TCP addresses and Unix sockets, reads what goes before
+//! a session ([`StartupParameters`]), and hands the connection on: SQL to a thread
+//! of its own, `replication=true` to a [`ReplicationHandler`].
+
+mod connection;
+mod listener;
+mod socket;
+mod startup;
+mod unix;
+
+pub use connection::{ClientAddress, ReplicationConnection, ReplicationHandler, Socket};
+pub use listener::{ListenConfig, ListenError, Listener};
+pub use startup::{
+    InvalidStartup, PROTOCOL_MINOR_MAX, ReplicationMode, STARTUP_BYTES_MAX, StartupPacket, StartupParameters,
+};
