@@ -100,7 +100,7 @@ impl<'a> Lexer<'a> {
                 (b' ' | b'\t' | b'\n' | b'\r' | 0x0c, _) => self.at += 1,
                 (b'-', b'-') => self.at = self.offset_of(self.at, "\n").unwrap_or(self.text.len()),
                 (b'/', b'*') => {
-                    self.at = self.offset_of(self.at + 2, "*/").map_or(self.text.len(), |at| at + 2)
+                    self.at = self.offset_of(self.at + 2, "*/").map_or(self.text.len(), |at| at + 2);
                 }
                 _ => return,
             }

@@ -130,6 +130,16 @@ impl Builder<'_> {
         self.operands.push((TokenKind::Number, start));
     }
 
+    fn is_function_name(&self, kind: TokenKind, at: usize) -> bool {
+        let word = self.out.text.get(at..).unwrap_or_default();
+        let word = word.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
+        match kind {
+            TokenKind::QuotedIdentifier => true,
+            TokenKind::Word => !BEFORE_GROUPS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword)),
+            _ => false,
+        }
+    }
+
     // where the expression that ends here begins: a literal, a dotted name, a group, or a call
     fn operand_start(&self) -> Option<usize> {
         let mut index = self.operands.len().checked_sub(1)?;
@@ -147,7 +157,7 @@ impl Builder<'_> {
                 index = index.checked_sub(1)?;
             }
             let before = index.checked_sub(1).and_then(|i| self.operands.get(i));
-            if before.is_some_and(|(kind, _)| matches!(kind, TokenKind::Word | TokenKind::QuotedIdentifier)) {
+            if before.is_some_and(|(kind, at)| self.is_function_name(*kind, *at)) {
                 index -= 1;
             }
         }
@@ -157,6 +167,41 @@ impl Builder<'_> {
         self.operands.get(index).map(|(_, at)| *at)
     }
 }
+
+// keywords that a parenthesis may follow without being a call
+const BEFORE_GROUPS: &[&str] = &[
+    "select",
+    "distinct",
+    "all",
+    "where",
+    "having",
+    "on",
+    "by",
+    "and",
+    "or",
+    "not",
+    "in",
+    "between",
+    "like",
+    "is",
+    "case",
+    "when",
+    "then",
+    "else",
+    "as",
+    "from",
+    "join",
+    "values",
+    "set",
+    "limit",
+    "offset",
+    "returning",
+    "union",
+    "except",
+    "intersect",
+    "exists",
+    "using",
+];
 
 // how many tokens make up the type's name behind `::`
 fn type_tokens(rest: &[Token<'_>]) -> usize {

@@ -12,7 +12,7 @@ impl Walk<'_> {
         match expression {
             Expr::Variable(name) => self.parameter(name, expected),
             Expr::Literal(literal) => literal_type(literal),
-            Expr::Id(id) => self.column(None, id.0),
+            Expr::Id(id) => self.column(None, id.0).or_else(|| truth(id.0)),
             Expr::Name(name) => self.column(None, name.0),
             Expr::Qualified(table, column) | Expr::DoublyQualified(_, table, column) => {
                 self.column(Some(table.0), column.0)
@@ -222,6 +222,11 @@ pub(super) fn unified(left: Option<PgType>, right: Option<PgType>) -> Option<PgT
     })
 }
 
+// TRUE and FALSE are columns, where there are such; else what they say
+fn truth(word: &str) -> Option<PgType> {
+    ["true", "false"].iter().any(|truth| word.eq_ignore_ascii_case(truth)).then_some(PgType::Bool)
+}
+
 fn literal_type(literal: &Literal<'_>) -> Option<PgType> {
     match literal {
         Literal::Numeric(digits) => Some(match digits.parse::<i64>() {
@@ -231,12 +236,10 @@ fn literal_type(literal: &Literal<'_>) -> Option<PgType> {
             Err(_) => PgType::Float8,
         }),
         Literal::Blob(_) => Some(PgType::Bytea),
-        Literal::Keyword(word) if word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false") => {
-            Some(PgType::Bool)
-        }
+        Literal::Keyword(word) => truth(word),
         Literal::String(_) | Literal::CurrentDate | Literal::CurrentTime | Literal::CurrentTimestamp => {
             Some(PgType::Text)
         }
-        Literal::Null | Literal::Keyword(_) => None,
+        Literal::Null => None,
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<String> {
     let sign = words.next()?;
     let scale = usize::from(words.next()?);
     let groups: Vec<u16> = words.collect();
-    if groups.len() != count || bytes.len() % 2 != 0 || groups.iter().any(|&group| group > 9999) {
+    if groups.len() != count || !bytes.len().is_multiple_of(2) || groups.iter().any(|&group| group > 9999) {
         return None;
     }
     if sign == SIGN_NAN {

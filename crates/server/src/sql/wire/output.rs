@@ -317,7 +317,7 @@ mod tests {
     fn a_nul_in_a_message_does_not_end_its_field() {
         let mut output = Output::default();
         output.error(&SqlError::new(SqlState::SYNTAX_ERROR, "a\0b"));
-        assert_eq!(output.bytes(), b"E\0\0\0\x1fSERROR\0VERROR\0C42601\0Mab\0\0");
+        assert_eq!(output.bytes(), b"E\0\0\0\x1eSERROR\0VERROR\0C42601\0Mab\0\0");
     }
 
     #[test]
