@@ -90,7 +90,9 @@ impl Database {
             return Ok(());
         }
         let Some(turn) = self.turns.try_take() else { return Ok(()) };
-        let captured = self.capture(&turn, Author::Foreign, true, writer)?;
+        // what a session committed and the log could not take is not a stranger's
+        let author = if self.check_open().is_ok() { Author::Foreign } else { Author::Engine };
+        let captured = self.capture(&turn, author, true, writer)?;
         drop(turn);
         if let Some(end) = captured.last() {
             writer.flush(end)?;

@@ -2,7 +2,10 @@
 
 mod capture;
 mod foreign;
+mod large;
+mod no_space;
 mod oracle;
+mod restart;
 mod sessions;
 mod support;
 mod wal_size;

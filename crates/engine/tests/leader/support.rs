@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use walship_disk::RealDisk;
+use walship_disk::{RealDisk, SharedDisk};
 use walship_engine::{Databases, EngineError, EngineOptions, Session, StatementEnd, WaitLimits};
 use walship_types::{
     DatabaseId, DatabaseName, Lsn, PageSize, SegmentSize, SystemId, TimelineHistory, TimelineId,
@@ -31,11 +31,22 @@ pub(crate) struct Leader {
 impl Leader {
     /// A new cluster without databases.
     pub(crate) fn new(change: impl FnOnce(&mut EngineOptions)) -> Leader {
+        Leader::on_disk(Arc::new(RealDisk::new()), change)
+    }
+
+    /// A new cluster whose log is on `disk`.
+    pub(crate) fn on_disk(disk: SharedDisk, change: impl FnOnce(&mut EngineOptions)) -> Leader {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("base")).unwrap();
-        std::fs::create_dir(dir.path().join("pg_wal")).unwrap();
+        let wal_dir = dir.path().join("pg_wal");
+        let mut ancestors: Vec<_> = wal_dir.ancestors().filter(|path| path.parent().is_some()).collect();
+        ancestors.reverse();
+        for path in ancestors {
+            if disk.metadata(path).unwrap().is_none() {
+                disk.create_dir(path).unwrap();
+            }
+        }
         let history = TimelineHistory::root(TimelineId::FIRST);
-        let disk = Arc::new(RealDisk::new());
         let config =
             WalConfig::new(disk, dir.path().join("pg_wal"), SYSTEM_ID, SegmentSize::DEFAULT, history);
         let end = create_first_segment(&config).unwrap();
