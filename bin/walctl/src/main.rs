@@ -1,2 +1,24 @@
-//! walctl.
-fn main() {}
+//! walctl: looks at walship clusters, their logs and their backups, and moves databases
+//! in and out of them.
+
+mod byte_size;
+mod cli;
+mod clock;
+mod connection;
+mod controldata;
+mod export;
+mod failure;
+mod import;
+mod progress;
+mod slot;
+mod table;
+mod waldump;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(command) => cli::run(command).map_or_else(|failure| failure.print(), |()| ExitCode::SUCCESS),
+        Err(status) => status,
+    }
+}

@@ -3,6 +3,7 @@
 
 mod capture;
 mod checkpoint;
+mod copy;
 mod create;
 mod database;
 mod databases;
@@ -31,6 +32,7 @@ pub mod sqlite_wal;
 mod turn;
 
 pub use checkpoint::CheckpointDone;
+pub use copy::copy_foreign_database;
 pub use create::{ImportProgress, UNFINISHED_SUFFIX};
 pub use database::Database;
 pub use databases::{Databases, DatabasesRole};

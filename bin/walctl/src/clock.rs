@@ -1,0 +1,38 @@
+use std::time::Duration;
+
+use walship_types::Timestamp;
+
+/// A point in time as PostgreSQL's programs print it, in UTC.
+pub(crate) fn timestamp(at: Timestamp) -> String {
+    match jiff::Timestamp::from_microsecond(at.unix_micros()) {
+        Ok(stamp) => stamp.strftime("%Y-%m-%d %H:%M:%S.%6f UTC").to_string(),
+        // beyond the calendar: still a fact about the bytes
+        Err(_) => format!("{} us since 2000-01-01 UTC", at.0),
+    }
+}
+
+/// A span of time in the unit that suits it.
+pub(crate) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 if time.as_millis() == 0 => "0 s".to_owned(),
+        0 => format!("{} ms", time.as_millis()),
+        1..60 => format!("{:.1} s", time.as_secs_f64()),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_well() {
+        assert_eq!(timestamp(Timestamp(1)), "2000-01-01 00:00:00.000001 UTC");
+        assert_eq!(timestamp(Timestamp(i64::MAX)), format!("{} us since 2000-01-01 UTC", i64::MAX));
+        let shown = [0, 1_500, 61_000, 7_260_000].map(|ms| span(Duration::from_millis(ms)));
+        assert_eq!(shown, ["0 s", "1.5 s", "1 min 1 s", "2 h 1 min"]);
+        assert_eq!(span(Duration::from_millis(20)), "20 ms");
+    }
+}
