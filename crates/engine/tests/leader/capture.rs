@@ -6,6 +6,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use walship_engine::Session;
 
+/// More than a session's page cache holds, so that pages are written before their commit.
+const BULK: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+    INSERT INTO t(b, c) SELECT randomblob(700), i FROM n";
+
 fn check(leader: &Leader) -> Oracle {
     let end = leader.databases.get("t").unwrap().last_commit();
     leader.writer.flush(end).unwrap();
@@ -57,7 +61,7 @@ fn transaction(
             0 => format!("SAVEPOINT s{step}"),
             1 => "ROLLBACK TO s0".to_owned(),
             2 => "RELEASE s0".to_owned(),
-            3 => "INSERT INTO t(b, c) SELECT randomblob(700), value FROM generate_series(1, 30)".to_owned(),
+            3 => BULK.to_owned(),
             4 => format!("DELETE FROM t WHERE id % 9 = {}", step % 9),
             _ => upsert.replacen("400", &step.to_string(), 1),
         };
