@@ -85,6 +85,9 @@ fn check_file(
     entry: &ManifestEntry,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Problem> {
+    if ignored(path) {
+        return Ok(());
+    }
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Problem::Missing(path.to_owned()),
         _ => Problem::Unreadable { path: path.to_owned(), reason: error.to_string() },
@@ -93,9 +96,6 @@ fn check_file(
     let found = file.metadata().map_err(unreadable)?.len();
     if found != entry.size {
         return Err(Problem::Size { path: path.to_owned(), expected: entry.size, found });
-    }
-    if ignored(path) {
-        return Ok(());
     }
     let kind = entry.checksum.as_ref().map_or(ManifestChecksum::None, |(kind, _)| *kind);
     if kind == ManifestChecksum::None {

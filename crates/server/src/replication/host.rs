@@ -128,7 +128,7 @@ pub struct SenderReport {
 }
 
 /// A connection's row in `pg_stat_replication`; dropping it removes the row.
-pub trait SenderRow: Send {
+pub trait SenderRow: Send + Sync {
     /// Shows where it is now; wakes commits that wait for it.
     fn update(&self, report: SenderReport);
 }
@@ -166,7 +166,7 @@ pub trait SlotStore: Send + Sync {
 }
 
 /// A slot in use.
-pub trait SlotUse: Send {
+pub trait SlotUse: Send + Sync {
     /// The receiver has everything before `flushed`.
     fn advance(&self, flushed: Lsn);
 

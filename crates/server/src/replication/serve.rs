@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use walship_protocol::wire::{ErrorFields, FrontendMessage, put_error, put_result_set};
 use walship_protocol::{Command, CommandError, ResultSet, SlotKind};
 use walship_types::{TimelineId, history_file_name};
@@ -72,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Serving<S> {
         loop {
             let message = tokio::select! {
                 message = self.inbound.next() => message,
-                _ = phase.wait_for(|phase| *phase >= ServerPhase::Draining) => {
+                () = phase_reached(&mut phase, ServerPhase::Draining) => {
                     let text = "terminating connection due to administrator command";
                     return tell_and_close(&mut self.outbound, ErrorFields::error("57P01", text).fatal()).await;
                 }
@@ -143,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Serving<S> {
             Command::DropReplicationSlot { slot, wait } => {
                 return slots::drop_slot(self, slot, wait).await.map(|()| After::Continue);
             }
-            Command::TimelineHistory { timeline } => self.timeline_history(timeline).await,
+            Command::TimelineHistory { timeline } => timeline_history(Arc::clone(&self.host), timeline).await,
         };
         match answer {
             Ok(set) => {
@@ -166,19 +167,27 @@ impl<S: AsyncRead + AsyncWrite + Send> Serving<S> {
         let shown = self.host.show(name).ok_or_else(unknown)?;
         Ok(ResultSet::show(name, &shown))
     }
+}
 
-    async fn timeline_history(&self, timeline: TimelineId) -> Result<ResultSet, ErrorFields> {
-        let host = Arc::clone(&self.host);
-        let history = blocking(move || host.read_history(timeline)).await??;
-        let missing = || {
-            let file = history_file_name(timeline);
-            ErrorFields::error(
-                "58P01",
-                format!("could not open file \"pg_wal/{file}\": no such file or directory"),
-            )
-        };
-        Ok(ResultSet::timeline_history(&history.ok_or_else(missing)?))
-    }
+async fn timeline_history(
+    host: Arc<dyn ReplicationHost>,
+    timeline: TimelineId,
+) -> Result<ResultSet, ErrorFields> {
+    let history = blocking(move || host.read_history(timeline)).await??;
+    let missing = || {
+        let file = history_file_name(timeline);
+        ErrorFields::error(
+            "58P01",
+            format!("could not open file \"pg_wal/{file}\": no such file or directory"),
+        )
+    };
+    Ok(ResultSet::timeline_history(&history.ok_or_else(missing)?))
+}
+
+/// Waits until the server is as far on its way out, or gone.
+pub(super) async fn phase_reached(phase: &mut watch::Receiver<ServerPhase>, least: ServerPhase) {
+    // an error means that the node itself is gone
+    let _ = phase.wait_for(|phase| *phase >= least).await;
 }
 
 /// Runs what may wait for a disk where that holds nobody up.

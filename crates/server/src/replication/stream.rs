@@ -15,7 +15,7 @@ use walship_types::{Lsn, TimelineId, Timestamp};
 
 use super::channel::{ConnectionError, Inbound};
 use super::host::{LogSource, LogWait, SenderReport, SenderState, ServerPhase, SlotUse};
-use super::serve::{After, Serving, blocking};
+use super::serve::{After, Serving, blocking, phase_reached};
 
 /// A read closer than this to the end of the log comes from memory, and is done at once;
 /// what is further away may have to come from a disk.
@@ -242,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
                 written = &mut write => return written,
                 message = inbound.next() => take(&mut self.half, self.slot.as_deref(), message?)?,
                 () = give_up => return Err(ConnectionError::TimedOut(started.elapsed())),
-                _ = phase.wait_for(|phase| *phase == ServerPhase::Stopping) => return Err(ConnectionError::Closed),
+                () = phase_reached(&mut phase, ServerPhase::Stopping) => return Err(ConnectionError::Closed),
             }
         }
     }
