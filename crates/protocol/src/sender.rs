@@ -236,6 +236,12 @@ impl SenderHalf {
         self.sent >= self.limit()
     }
 
+    /// Whether more of the log would give it something to do. A stream that is being ended
+    /// must not look at the log any more, which goes on without it.
+    pub fn waits_for_log(&self) -> bool {
+        self.ending == Ending::Streaming && self.timeline_end.is_none() && self.caught_up()
+    }
+
     fn stream(&mut self) -> Option<SenderRequest> {
         if self.reply_owed {
             self.reply_owed = false;
@@ -371,6 +377,7 @@ mod tests {
         assert_eq!(sender.next(now), SenderRequest::Send { from: START, to: at(100) });
         sender.sent(at(100));
         assert_eq!(sender.next(now), SenderRequest::EndOfTimeline { at: at(100) });
+        assert!(!sender.waits_for_log());
         assert_eq!(sender.next(now), SenderRequest::Wait { until: None });
         // a last report may cross our CopyDone
         sender.received(status(at(100), at(100)), now).unwrap();

@@ -260,8 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
                 take(&mut self.half, self.slot.as_deref(), message?)?;
                 false
             }
-            // a timeline that was left grows no more
-            reached = self.log.wait_flushed(more), if self.half.caught_up() => reached == LogWait::Closed,
+            reached = self.log.wait_flushed(more), if self.half.waits_for_log() => reached == LogWait::Closed,
             () = sleep_until(until) => false,
             _ = phase.changed() => false,
         };
