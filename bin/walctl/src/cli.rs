@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, PROGRAM};
-use crate::{controldata, export, import, slot, waldump};
+use crate::{controldata, export, import, slot, status, waldump};
 
 /// Looks at walship clusters, their logs and their backups, and moves databases in and out of them.
 ///
@@ -28,6 +28,7 @@ struct CommandLine {
 pub(crate) enum Command {
     Import(import::Arguments),
     Export(export::Arguments),
+    Status(status::Arguments),
     Slot(slot::Arguments),
     Waldump(waldump::Arguments),
     Controldata(controldata::Arguments),
@@ -38,6 +39,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Slot(arguments) => slot::run(&arguments),
         Command::Controldata(arguments) => controldata::run(&arguments),
         Command::Waldump(arguments) => waldump::run(&arguments),

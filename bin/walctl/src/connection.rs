@@ -67,6 +67,23 @@ fn target_of(conninfo: &Conninfo) -> Result<Target, Failure> {
     conninfo.target(environment).map_err(Failure::usage)
 }
 
+/// A server as an argument names it: a connection string, or `HOST[:PORT]`.
+pub(crate) fn server(text: &str) -> Result<Target, Failure> {
+    if is_conninfo(text) {
+        return target_of(&text.parse::<Conninfo>().map_err(Failure::usage)?);
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (host, Some(port)),
+        _ => (text, None),
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let mut conninfo = with(Conninfo::default(), "host", host)?;
+    if let Some(port) = port {
+        conninfo = with(conninfo, "port", port)?;
+    }
+    target_of(&conninfo)
+}
+
 /// Connects to the first server of the target that will do.
 pub(crate) async fn connect(target: &Target, purpose: Purpose) -> Result<Connection, Failure> {
     Ok(Connection::connect(target, purpose, PROGRAM).await?)
@@ -97,6 +114,21 @@ impl From<ClientError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hosts(target: Result<Target, Failure>) -> Vec<String> {
+        target.unwrap().hosts.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn servers_have_short_names() {
+        assert_eq!(hosts(server("10.0.0.1:77")), ["10.0.0.1:77"]);
+        assert_eq!(hosts(server("[::1]:77")), ["[::1]:77"]);
+        assert_eq!(hosts(server("host=a,b port=1,2")), ["a:1", "b:2"]);
+        assert_eq!(hosts(server("postgresql://c:3/x")), ["c:3"]);
+        assert!(server("host").is_ok());
+        assert!(server("a:99999").is_err());
+        assert!(server("color=blue").is_err());
+    }
 
     #[test]
     fn options_go_before_the_connection_string() {

@@ -36,6 +36,11 @@ impl Failure {
         Failure { status: USAGE_STATUS, ..Failure::new(message) }
     }
 
+    /// The fact alone.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Adds more of the fact.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Failure {
         Failure { detail: Some(detail.into()), ..self }

@@ -11,6 +11,7 @@ mod failure;
 mod import;
 mod progress;
 mod slot;
+mod status;
 mod table;
 mod waldump;
 

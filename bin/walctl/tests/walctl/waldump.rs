@@ -172,7 +172,15 @@ fn ranges_limits_and_filters() {
     let unknown = lab.dump(&["cluster", "--database", "shop"]);
     assert_eq!(unknown.status, Some(1));
     assert_eq!(unknown.stderr, "walctl: error: no record names a database \"shop\"\n");
-    assert_golden("waldump_outside", &lab.dump(&["cluster", "-s", "5/0"]).transcript());
+
+    // how many segments are ready ahead depends on how long the writer ran
+    let outside = lab.dump(&["cluster", "-s", "5/0"]);
+    assert_eq!(outside.status, Some(1));
+    let message = outside.stderr.lines().next().unwrap();
+    assert_eq!(
+        message,
+        "walctl: error: could not find segment file 000000010000000500000000 for 5/0 in \"cluster/pg_wal\""
+    );
 }
 
 #[test]

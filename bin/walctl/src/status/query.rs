@@ -1,0 +1,87 @@
+use serde_json::{Value, json};
+use walship_client::{Connection, Purpose};
+use walship_protocol::Target;
+use walship_types::Lsn;
+
+use crate::connection::connect;
+use crate::failure::Failure;
+use crate::slot::{objects, slots};
+
+const LEADER_POSITIONS: &str = "SELECT pg_current_wal_insert_lsn() AS insert_lsn, \
+     pg_current_wal_lsn() AS write_lsn, pg_current_wal_flush_lsn() AS flush_lsn";
+const FOLLOWER_POSITIONS: &str = "SELECT pg_last_wal_receive_lsn() AS receive_lsn, \
+     pg_last_wal_replay_lsn() AS replay_lsn, pg_last_xact_replay_timestamp() AS last_replayed_commit_time, \
+     pg_get_wal_replay_pause_state() AS replay_pause_state";
+const DATABASES: &str = "SELECT datname AS name, page_size, pages, checksum, verified_lsn, verified_time, \
+     last_commit_lsn, stopped_because FROM walship_stat_database ORDER BY datname";
+const FOLLOWERS: &str = "SELECT application_name AS name, state, sync_state, sent_lsn, write_lsn, flush_lsn, \
+     replay_lsn, replay_lag FROM pg_stat_replication ORDER BY application_name";
+const RECEIVER: &str = "SELECT status, written_lsn, flushed_lsn, latest_end_lsn, last_msg_receipt_time, slot_name, \
+     sender_host, sender_port FROM pg_stat_wal_receiver";
+
+/// Everything that a node says, as one JSON object.
+pub(super) async fn node(target: &Target) -> Result<Value, Failure> {
+    let mut replication = connect(target, Purpose::Replication).await?;
+    let system = one(&mut replication, "IDENTIFY_SYSTEM").await?;
+    let server = replication.host().to_string();
+    replication.close().await;
+    let mut sql = connect(target, Purpose::Sql).await?;
+    let in_recovery = one(&mut sql, "SELECT pg_is_in_recovery() AS is").await?;
+    let follows = text(&in_recovery, "is") == Some("t");
+    let positions = one(&mut sql, if follows { FOLLOWER_POSITIONS } else { LEADER_POSITIONS }).await?;
+    let mut node = json!({
+        "server": server,
+        "role": if follows { "follower" } else { "leader" },
+        "system_identifier": system.get("systemid"),
+        "timeline": system.get("timeline"),
+        "positions": positions,
+        "databases": all(&mut sql, DATABASES).await?,
+        "followers": all(&mut sql, FOLLOWERS).await?,
+        "slots": slots(&mut sql).await?,
+        "receiver": all(&mut sql, RECEIVER).await?.into_iter().next(),
+    });
+    sql.close().await;
+    add_lags(&mut node);
+    Ok(node)
+}
+
+async fn one(connection: &mut Connection, query: &str) -> Result<Value, Failure> {
+    let rows = all(connection, query).await?;
+    let row = rows.into_iter().next();
+    row.ok_or_else(|| {
+        Failure::new(format!("server at \"{}\" answered nothing to {query}", connection.host()))
+    })
+}
+
+async fn all(connection: &mut Connection, query: &str) -> Result<Vec<Value>, Failure> {
+    Ok(objects(&connection.query(query).await?))
+}
+
+/// A member as text.
+pub(super) fn text<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
+    object.get(member).and_then(Value::as_str)
+}
+
+fn lsn(object: Option<&Value>, member: &str) -> Option<Lsn> {
+    text(object?, member)?.parse().ok()
+}
+
+/// Distances in bytes: of each follower behind this node, and of this node behind its sender.
+pub(super) fn add_lags(node: &mut Value) {
+    let positions = node.get("positions").cloned();
+    let here = lsn(positions.as_ref(), "flush_lsn").or_else(|| lsn(positions.as_ref(), "receive_lsn"));
+    let followers = node.get_mut("followers").and_then(Value::as_array_mut);
+    for follower in followers.into_iter().flatten() {
+        let there = lsn(Some(follower), "replay_lsn");
+        let behind = here.zip(there).map(|(here, there)| here.saturating_distance_from(there));
+        if let Some(object) = follower.as_object_mut() {
+            object.insert("replay_lag_bytes".to_owned(), json!(behind));
+        }
+    }
+    let sender = lsn(node.get("receiver"), "latest_end_lsn");
+    let replayed = lsn(positions.as_ref(), "replay_lsn");
+    let behind = sender.zip(replayed).map(|(sender, here)| sender.saturating_distance_from(here));
+    if let (Some(object), true) = (node.as_object_mut(), replayed.is_some()) {
+        object.insert("replay_lag_bytes".to_owned(), json!(behind));
+    }
+}
