@@ -16,8 +16,10 @@ use walship_protocol::{BaseBackupOptions, CheckpointMode, CompressionChoice, Man
 use walship_types::{Lsn, SegmentNo, Timestamp, history_file_name, segment_file_name};
 
 use super::channel::ConnectionError;
-use super::host::{BackupStart, LogSource, ReplicationHost, RunningBackup, SenderReport, SenderState};
-use super::serve::Serving;
+use super::host::{
+    BackupStart, LogSource, ReplicationHost, RunningBackup, SenderReport, SenderState, ServerPhase,
+};
+use super::serve::{Serving, phase_reached, tell_and_close};
 
 /// Pieces (of up to 256 KiB) between the thread that reads files and the task that
 /// sends: enough that neither waits for the other's every step.
@@ -50,9 +52,18 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Send>(
         let mut out = Pieces { pieces, buffer: BytesMut::new() };
         back_up(host.as_ref(), &options, &mut out)
     });
-    while let Some(piece) = received.recv().await {
+    let mut phase = serving.host.phase();
+    loop {
+        // dropping `received` on the way out makes the thread stop
+        let piece = tokio::select! {
+            piece = received.recv() => piece,
+            () = phase_reached(&mut phase, ServerPhase::Draining) => {
+                let text = "terminating connection due to administrator command";
+                return tell_and_close(&mut serving.outbound, ErrorFields::error("57P01", text).fatal()).await;
+            }
+        };
+        let Some(piece) = piece else { break };
         serving.outbound.buffer.extend_from_slice(&piece);
-        // dropping `received` on an error makes the thread stop
         serving.outbound.flush().await?;
     }
     serving.row.update(SenderReport::default());

@@ -4,6 +4,7 @@
 mod base_backup;
 mod channel;
 mod databases;
+mod fetch_backup;
 mod host;
 mod log_source;
 pub mod receiver;
@@ -12,6 +13,7 @@ mod slots;
 mod stream;
 
 pub use channel::ConnectionError;
+pub use fetch_backup::{FetchError, FetchedBackup, Progress, fetch_base_backup};
 pub use host::{
     BackupStart, LogSource, LogWait, ReplicationHost, ReplicationSession, RunningBackup, SenderReport,
     SenderRow, SenderState, ServerPhase, SlotPosition, SlotStore, SlotUse,

@@ -1,9 +1,11 @@
-//! pg_basebackup and pg_verifybackup 15.
+//! pg_basebackup and pg_verifybackup 15, and our own client of the same command.
 
 use std::path::Path;
 use std::process::Command;
 
 use walship_basebackup::{BackupFile, BackupLabel, verify};
+use walship_protocol::{BaseBackupOptions, CheckpointMode, Conninfo, ManifestMode};
+use walship_server::replication::{FetchError, ServerPhase, fetch_base_backup};
 use walship_types::{SegmentSize, Timestamp, segment_file_name};
 
 use crate::node::Node;
@@ -110,4 +112,37 @@ fn what_the_server_does_not_do_is_refused_clearly() {
         !output.status.success() && said.contains("backup target \"blackhole\" is not supported"),
         "{said}"
     );
+}
+
+#[test]
+fn our_own_backup_verifies_and_a_server_that_goes_leaves_nothing() {
+    let node = node();
+    let dir = tempfile::tempdir().unwrap();
+    let options = BaseBackupOptions {
+        manifest: ManifestMode::Yes,
+        progress: true,
+        checkpoint: CheckpointMode::Fast,
+        ..BaseBackupOptions::default()
+    };
+    let conninfo: Conninfo = format!("host=127.0.0.1 port={}", node.port).parse().unwrap();
+    let server = conninfo.target(|_| None).unwrap();
+    let target = dir.path().join("own");
+    let extra = vec![("standby.signal".to_owned(), Vec::new())];
+    let mut seen = (0, 0);
+    let mut progress = |done, total| seen = (done, total);
+    let fetched = fetch_base_backup(&server, &options, &target, extra, &mut progress);
+    let fetched = node.runtime().block_on(fetched).unwrap();
+    assert!(fetched.end > fetched.start);
+    assert!(seen.0 >= 3_000_000 && seen.1 >= 3_000_000, "{seen:?}");
+    assert!(target.join("standby.signal").exists());
+    let (fine, said) = pg_verifybackup(&target);
+    assert!(fine, "{said}");
+
+    let broken = dir.path().join("broken");
+    let options = BaseBackupOptions { max_rate_kib: Some(1024), ..options };
+    let mut progress = |_, _| node.set_phase(ServerPhase::Stopping);
+    let fetched = fetch_base_backup(&server, &options, &broken, Vec::new(), &mut progress);
+    let error = node.runtime().block_on(fetched).unwrap_err();
+    assert!(matches!(error, FetchError::Client(_)), "{error}");
+    assert!(!broken.exists());
 }

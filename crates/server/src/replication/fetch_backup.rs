@@ -1,0 +1,146 @@
+use std::path::Path;
+
+use bytes::{Buf, Bytes};
+use tokio::sync::mpsc;
+use walship_basebackup::{Modes, Restore, RestoreError};
+use walship_client::{ClientError, Connection, Event, Purpose, QueryResult};
+use walship_protocol::wire::CopyDirection;
+use walship_protocol::{BaseBackupOptions, Command, Target};
+use walship_types::{Lsn, TimelineId};
+
+/// Pieces between the network and the disk.
+const PIECES_AHEAD: usize = 16;
+
+/// Why a base backup could not be fetched. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The connection or the server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The archive, or the disk that it goes to.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The server's answer has not what it must have.
+    #[error("invalid response from server to BASE_BACKUP: {0}")]
+    Response(&'static str),
+    /// The thread that unpacks is gone.
+    #[error("unpacking the backup was given up: {0}")]
+    Thread(String),
+}
+
+/// A backup that was fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchedBackup {
+    /// Where replay starts.
+    pub start: Lsn,
+    /// What has to be replayed before it is consistent.
+    pub end: Lsn,
+    /// The timeline of both.
+    pub timeline: TimelineId,
+}
+
+/// Bytes so far, and the server's estimate of all (0 if it made none).
+pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64) + Send);
+
+enum Piece {
+    Archive(Bytes),
+    Manifest(Bytes),
+}
+
+/// Takes a base backup of the server into `directory`, which must be empty or not exist,
+/// and adds the files `extra` (`standby.signal`). Everything is durable and held against
+/// the manifest when this returns; a failure leaves nothing that looks like a backup.
+pub async fn fetch_base_backup(
+    target: &Target,
+    options: &BaseBackupOptions,
+    directory: &Path,
+    extra: Vec<(String, Vec<u8>)>,
+    progress: Progress<'_>,
+) -> Result<FetchedBackup, FetchError> {
+    let mut connection = Connection::connect(target, Purpose::Replication, "walship").await?;
+    let mode = connection.query("SHOW data_directory_mode").await?;
+    let mode = mode.first().and_then(|result| result.text("data_directory_mode")).unwrap_or("0700");
+    let modes = Modes::new(mode.ends_with("50"));
+    let mut restore = Restore::begin(directory, modes, options.manifest_checksums)?;
+    let (pieces, mut received) = mpsc::channel(PIECES_AHEAD);
+    let unpack = tokio::task::spawn_blocking(move || -> Result<(), RestoreError> {
+        let mut complete = false;
+        while let Some(piece) = received.blocking_recv() {
+            match piece {
+                Some(Piece::Archive(bytes)) => restore.archive(&bytes)?,
+                Some(Piece::Manifest(bytes)) => restore.manifest(&bytes)?,
+                None => complete = true,
+            }
+        }
+        // a stream that broke off leaves nothing: dropping removes what was unpacked
+        if complete {
+            for (name, content) in extra {
+                restore.add_file(&name, &content)?;
+            }
+            restore.finish()?;
+        }
+        Ok(())
+    });
+    let command = Command::BaseBackup(options.clone()).to_string();
+    let received = receive(&mut connection, &command, &pieces, progress).await;
+    drop(pieces);
+    let unpacked = unpack.await.map_err(|error| FetchError::Thread(error.to_string()))?;
+    connection.close().await;
+    // a full disk ends the stream too, and is the better reason
+    unpacked?;
+    received
+}
+
+async fn receive(
+    connection: &mut Connection,
+    command: &str,
+    pieces: &mpsc::Sender<Option<Piece>>,
+    progress: Progress<'_>,
+) -> Result<FetchedBackup, FetchError> {
+    connection.start(command).await?;
+    let (mut positions, mut total, mut done, mut in_manifest) = (Vec::new(), 0, 0, false);
+    loop {
+        match connection.next().await? {
+            Event::Complete(result) => {
+                if let Some(kib) = result.text("size").and_then(|size| size.parse::<u64>().ok()) {
+                    total = kib.saturating_mul(1024);
+                }
+                positions.extend(position(&result));
+            }
+            Event::Data(mut data) => {
+                let tag = data.try_get_u8().map_err(|_| FetchError::Response("an empty message"))?;
+                let piece = match tag {
+                    b'd' if in_manifest => Piece::Manifest(data),
+                    b'd' => {
+                        done += data.len() as u64;
+                        progress(done, total);
+                        Piece::Archive(data)
+                    }
+                    b'm' => {
+                        in_manifest = true;
+                        continue;
+                    }
+                    b'n' | b'p' => continue,
+                    _ => return Err(FetchError::Response("a message of unknown type")),
+                };
+                let gone = |_| FetchError::Thread("it has failed".to_owned());
+                pieces.send(Some(piece)).await.map_err(gone)?;
+            }
+            Event::Copy(CopyDirection::Out) | Event::CopyDone | Event::Notice(_) => {}
+            Event::Copy(_) => return Err(FetchError::Response("another kind of copy stream")),
+            Event::Ready => break,
+        }
+    }
+    let [(start, timeline), (end, _)] = positions[..] else {
+        return Err(FetchError::Response("not a start and an end position"));
+    };
+    // only now is it known to be whole
+    let gone = |_| FetchError::Thread("it has failed".to_owned());
+    pieces.send(None).await.map_err(gone)?;
+    Ok(FetchedBackup { start, end, timeline })
+}
+
+fn position(result: &QueryResult) -> Option<(Lsn, TimelineId)> {
+    let lsn = result.text("recptr")?.parse().ok()?;
+    Some((lsn, TimelineId(result.text("tli")?.parse().ok()?)))
+}
