@@ -107,6 +107,17 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether no server was reached, so that another attempt may succeed.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            ClientError::Connect { .. } | ClientError::ConnectTimeout { .. } => true,
+            // 57P03: starting or stopping
+            ClientError::Refused { error, .. } => error.sqlstate == "57P03",
+            ClientError::AllHosts(errors) => errors.iter().all(ClientError::is_unreachable),
+            _ => false,
+        }
+    }
+
     /// What the server said, if it was the server that refused.
     pub fn server(&self) -> Option<&ErrorFields> {
         match self {

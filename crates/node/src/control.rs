@@ -109,4 +109,10 @@ impl ControlFile {
     pub fn write(&self, disk: &SharedDisk, directory: &DataDirectory) -> Result<(), NodeError> {
         KIND.write(disk, &directory.control(), self.system_id, self)
     }
+
+    /// The file's bytes, filled up with spaces to exactly `length`, for a backup that has
+    /// to say a file's size before it knows the content. Longer if they do not fit.
+    pub fn to_bytes_filled(&self, length: usize) -> Result<Vec<u8>, NodeError> {
+        KIND.encode(std::path::Path::new("control"), self.system_id, self, length)
+    }
 }

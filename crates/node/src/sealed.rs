@@ -1,12 +1,12 @@
 //! Small state files: a line that identifies and checks the rest, then JSON.
 //!
 //! ```text
-//! walship control 1 7711202498677149815 a1b2c3d4 512
+//! walship control 1 7711202498677149815 a1b2c3d4 0000000512
 //! {"...":...}
 //! ```
 //!
 //! The line holds the word `walship`, the kind of file, the format version, the
-//! system identifier, the CRC-32 (8 hexadecimal digits) and the length in bytes of
+//! system identifier, the CRC-32 (8 hexadecimal digits) and the length in bytes (10 digits) of
 //! everything after the line. docs/files.md specifies it.
 
 use std::path::Path;
@@ -39,21 +39,34 @@ impl Kind {
         system_id: SystemId,
         content: &T,
     ) -> Result<(), NodeError> {
-        let mut body = serde_json::to_vec_pretty(content)
-            .map_err(|e| NodeError::io("write file", path, std::io::Error::other(e)))?;
-        body.push(b'\n');
-        let head = format!(
-            "walship {} {} {} {:08x} {}\n",
-            self.name,
-            self.version,
-            system_id,
-            crc32fast::hash(&body),
-            body.len()
-        );
-        let mut bytes = head.into_bytes();
-        bytes.append(&mut body);
+        let bytes = self.encode(path, system_id, content, 0)?;
         replace_atomically(&**disk, path, &bytes)?;
         Ok(())
+    }
+
+    /// The file's bytes, filled up with spaces to `length_min`; `path` is for messages.
+    pub(crate) fn encode<T: Serialize>(
+        self,
+        path: &Path,
+        system_id: SystemId,
+        content: &T,
+        length_min: usize,
+    ) -> Result<Vec<u8>, NodeError> {
+        let mut body = serde_json::to_vec_pretty(content)
+            .map_err(|e| NodeError::io("write file", path, std::io::Error::other(e)))?;
+        let room = length_min.saturating_sub(self.head(system_id, &body).len() + 1);
+        if body.len() < room {
+            body.resize(room, b' ');
+        }
+        body.push(b'\n');
+        let mut bytes = self.head(system_id, &body).into_bytes();
+        bytes.append(&mut body);
+        Ok(bytes)
+    }
+
+    fn head(self, system_id: SystemId, body: &[u8]) -> String {
+        let (name, version, crc) = (self.name, self.version, crc32fast::hash(body));
+        format!("walship {name} {version} {system_id} {crc:08x} {:010}\n", body.len())
     }
 
     /// Reads and checks the file.
@@ -87,7 +100,7 @@ impl Kind {
         let system_id: SystemId = system_id
             .parse()
             .map_err(|_| damaged("system identifier", "a decimal number".to_owned(), system_id.to_owned()))?;
-        if length != body.len().to_string() {
+        if length != format!("{:010}", body.len()) {
             return Err(damaged("length in bytes", length.to_owned(), body.len().to_string()));
         }
         let found_crc = format!("{:08x}", crc32fast::hash(body));
@@ -107,6 +120,19 @@ mod tests {
     use super::*;
 
     const KIND: Kind = Kind { name: "test", version: 3 };
+
+    #[test]
+    fn a_file_can_be_filled_up_to_any_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        for length in (200..1200).chain([9_990, 10_000, 10_050, 10_100, 100_000]) {
+            let bytes = KIND.encode(&path, SystemId(77), &vec![1, 2, 3], length).unwrap();
+            assert_eq!(bytes.len(), length);
+            std::fs::write(&path, &bytes).unwrap();
+            let (_, content): (_, Vec<i32>) = KIND.read(&path).unwrap();
+            assert_eq!(content, [1, 2, 3]);
+        }
+    }
 
     #[test]
     fn every_flipped_byte_is_noticed() {

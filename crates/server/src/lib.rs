@@ -1,10 +1,11 @@
 //! The part of walship that has sockets: SQL sessions and replication connections.
 //!
 //! [`listen`] accepts and tells the two apart; [`sql`] runs a session over any
-//! blocking stream, with the functions and views of [`catalog`]; [`replication`]
-//! serves followers and is one.
+//! blocking stream; [`catalog`] has PostgreSQL's functions and views for it;
+//! [`replication`] serves followers and is one; [`run`] starts and stops it all.
 
 pub mod catalog;
 pub mod listen;
 pub mod replication;
+pub mod run;
 pub mod sql;

@@ -39,7 +39,7 @@ pub trait SessionEngine {
     fn after_statement(&mut self) -> Result<Option<Lsn>, SqlError>;
 
     /// How far the log must be durable before this session's last read may be answered.
-    fn read_horizon(&mut self) -> Lsn;
+    fn read_horizon(&mut self) -> Result<Lsn, SqlError>;
 
     /// Whether this session keeps others from writing.
     fn holds_turn(&self) -> bool;

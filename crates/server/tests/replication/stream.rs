@@ -20,7 +20,7 @@ use crate::node::{Node, SYSTEM_ID, eventually};
 struct Follower {
     port: u16,
     system_id: SystemId,
-    replay: PositionWatch,
+    replay: Arc<PositionWatch>,
     report: Mutex<ReceiverReport>,
     history: Mutex<Option<Arc<TimelineHistory>>>,
 }
@@ -45,8 +45,8 @@ impl ReceiverHost for Follower {
         })
     }
 
-    fn replay(&self) -> &PositionWatch {
-        &self.replay
+    fn replay(&self) -> Arc<PositionWatch> {
+        Arc::clone(&self.replay)
     }
 
     fn write_history(&self, _history: &TimelineHistory) -> Result<(), ReceiverError> {
@@ -81,7 +81,7 @@ fn follow(node: &Node, system_id: SystemId, retry: bool) -> Running {
     let host = Arc::new(Follower {
         port: node.port,
         system_id,
-        replay: PositionWatch::new(Lsn::INVALID),
+        replay: Arc::new(PositionWatch::new(Lsn::INVALID)),
         report: Mutex::default(),
         history: Mutex::default(),
     });

@@ -77,7 +77,7 @@ pub trait ReceiverHost: Send + Sync + 'static {
     fn settings(&self) -> Result<ReceiverSettings, ReceiverError>;
 
     /// What is visible to readers here.
-    fn replay(&self) -> &PositionWatch;
+    fn replay(&self) -> Arc<PositionWatch>;
 
     /// Keeps a history file durably; blocks.
     fn write_history(&self, history: &TimelineHistory) -> Result<(), ReceiverError>;

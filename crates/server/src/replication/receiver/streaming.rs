@@ -69,6 +69,7 @@ impl Streaming<'_> {
                 ReceiverRequest::Wait { until } => until,
             };
             let now = self.half.status(Timestamp::now(), false);
+            let replay = self.host.replay();
             tokio::select! {
                 event = self.connection.next(), if self.pending.is_none() => match event? {
                     Event::Data(data) => self.take(data)?,
@@ -90,7 +91,7 @@ impl Streaming<'_> {
                         return Err(self.log_failed());
                     }
                 }
-                _ = self.host.replay().reached(after(now.apply)), if self.host.replay().closed_reason().is_none() => {}
+                _ = replay.reached(after(now.apply)), if replay.closed_reason().is_none() => {}
                 () = sleep_until(until) => {}
             }
         }

@@ -172,7 +172,7 @@ impl<S: Read + Write> Session<S> {
             self.channel.output.error(&error);
         }
         if std::mem::take(&mut self.has_read) {
-            let horizon = self.engine.read_horizon();
+            let horizon = self.engine.read_horizon()?;
             self.host.wait_for_flush(horizon, &self.start)?;
         }
         Ok(())

@@ -1,0 +1,114 @@
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use walship_client::{Connection, Purpose};
+use walship_node::DataDirectory;
+use walship_protocol::Conninfo;
+use walship_settings::AutoConf;
+
+use super::{Failure, StartOptions};
+use crate::replication::{BackupProgress, fetch_backup};
+
+/// Time between two drawings of the progress line.
+const DRAW_INTERVAL: Duration = Duration::from_millis(200);
+const BAR_WIDTH: u64 = 30;
+
+/// Copies the leader's cluster into an empty directory and makes it a follower's.
+pub(crate) async fn take_base_backup(
+    options: &StartOptions,
+    directory: &DataDirectory,
+) -> Result<(), Failure> {
+    let Some(primary) = &options.primary else {
+        return Err(
+            Failure::new("--init needs --primary").hint("name the leader: --primary \"host=... port=...\"")
+        );
+    };
+    let conninfo: Conninfo =
+        primary.parse().map_err(|e| Failure::new(format!("invalid argument for --primary: {e}")))?;
+    let target = conninfo.target(|name| std::env::var(name).ok());
+    let target = target.map_err(|e| Failure::new(format!("invalid argument for --primary: {e}")))?;
+    let name = options.name.clone().unwrap_or_else(|| "walreceiver".to_owned());
+    let program = options.program.name();
+    let mut connection = loop {
+        match Connection::connect(&target, Purpose::Replication, &name).await {
+            Ok(connection) => break connection,
+            Err(error) if options.retry && error.is_unreachable() => {
+                eprintln!("{program}: {error}; trying again in 1 s");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => return Err(Failure::new(error)),
+        }
+    };
+    let host = connection.host().to_string();
+    eprintln!("{program}: taking a base backup from {host}");
+    let settings = remembered(options, primary)?;
+    let mut line = ProgressLine::new();
+    let label = format!("walreceiver {name}");
+    let extra: [(&str, &[u8]); 2] =
+        [("standby.signal", b""), (walship_settings::AUTO_CONF_FILE, settings.as_bytes())];
+    let fetched =
+        fetch_backup(&mut connection, directory.root(), &label, &extra, &mut |p| line.draw(p)).await;
+    line.end();
+    let fetched = fetched.map_err(|e| Failure::new(format!("base backup from {host} failed: {e}")))?;
+    connection.close().await;
+    eprintln!("{program}: base backup complete: {} bytes, consistent at {}", fetched.bytes, fetched.end);
+    Ok(())
+}
+
+/// The settings that make `walreceiver -D DIR` enough from now on.
+fn remembered(options: &StartOptions, primary: &str) -> Result<String, Failure> {
+    let mut file = AutoConf::default();
+    let name = options.name.as_deref();
+    let pairs = [
+        ("primary_conninfo", Some(primary)),
+        ("primary_slot_name", options.slot.as_deref()),
+        ("cluster_name", name),
+    ];
+    for (setting, value) in pairs {
+        if let Some(value) = value {
+            file.set_unchecked(setting, value).map_err(Failure::new)?;
+        }
+    }
+    Ok(file.render())
+}
+
+/// A line that shows how far a backup is, to a person at a terminal only.
+struct ProgressLine {
+    shown: bool,
+    started: Instant,
+    drawn: Option<Instant>,
+}
+
+impl ProgressLine {
+    fn new() -> ProgressLine {
+        ProgressLine { shown: std::io::stderr().is_terminal(), started: Instant::now(), drawn: None }
+    }
+
+    fn draw(&mut self, progress: BackupProgress) {
+        if !self.shown || self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAW_INTERVAL) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        let BackupProgress { received, total } = progress;
+        let total = total.max(received).max(1);
+        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
+        let rate = received as f64 / seconds;
+        let left = (total - received) as f64 / rate.max(1.0);
+        let filled = received * BAR_WIDTH / total;
+        let bar: String = (0..BAR_WIDTH).map(|i| if i < filled { '#' } else { '-' }).collect();
+        let mib = |bytes: f64| bytes / f64::from(1 << 20);
+        eprint!(
+            "\r[{bar}] {:.0}/{:.0} MiB  {:.0} MiB/s  {left:.0} s left ",
+            mib(received as f64),
+            mib(total as f64),
+            mib(rate)
+        );
+        let _ = std::io::stderr().flush();
+    }
+
+    fn end(&mut self) {
+        if self.drawn.is_some() {
+            eprintln!();
+        }
+    }
+}

@@ -1,0 +1,61 @@
+use walship_node::{ControlFile, DataDirectory};
+use walship_settings::{Override, Settings, load};
+
+use super::options::parse_listen;
+use super::{Failure, StartOptions};
+
+/// What `SHOW server_version` says: 15, because older tools refuse newer servers.
+pub(crate) const SERVER_VERSION: &str = concat!("15.18 (walship ", env!("CARGO_PKG_VERSION"), ")");
+
+/// Reads the settings of a data directory: defaults that depend on the program and
+/// facts of the cluster, then the files, then the command line.
+pub(crate) fn load_settings(
+    options: &StartOptions,
+    directory: &DataDirectory,
+    control: &ControlFile,
+) -> Result<Settings, Failure> {
+    let mut base = Settings::defaults();
+    let root = directory.root();
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let facts = [
+        ("port", options.program.default_port().to_string()),
+        ("data_directory", root.display().to_string()),
+        ("data_directory_mode", format!("{:04o}", control.directory_mode)),
+        ("wal_segment_size", format!("{}B", control.segment_size.bytes())),
+        ("server_version", SERVER_VERSION.to_owned()),
+    ];
+    for (name, value) in facts {
+        base.set_fact(name, &value).map_err(|e| Failure::new(e).hint("this is a defect of walship"))?;
+    }
+    let overrides = overrides(options)?;
+    let settings = load(root.as_path(), &overrides, base).map_err(|error| {
+        let hint = error.hint();
+        Failure { hint, ..Failure::new(error) }
+    })?;
+    Ok(settings)
+}
+
+fn overrides(options: &StartOptions) -> Result<Vec<Override>, Failure> {
+    let mut overrides = Vec::new();
+    for text in &options.settings {
+        let parsed = Override::parse(text).ok_or_else(|| {
+            Failure::new(format!("invalid argument for -c: \"{text}\"")).hint("write it as -c name=value")
+        })?;
+        overrides.push(parsed);
+    }
+    if let Some(text) = &options.listen {
+        let (address, port) = parse_listen(text).ok_or_else(|| {
+            Failure::new(format!("invalid argument for --listen: \"{text}\""))
+                .hint("write it as --listen ADDRESS:PORT, as in --listen 127.0.0.1:5433")
+        })?;
+        overrides.push(Override { name: "listen_addresses".to_owned(), value: address });
+        overrides.push(Override { name: "port".to_owned(), value: port.to_string() });
+    }
+    let remembered = [("primary_conninfo", &options.primary), ("primary_slot_name", &options.slot)];
+    for (name, value) in remembered {
+        if let Some(value) = value {
+            overrides.push(Override { name: name.to_owned(), value: value.clone() });
+        }
+    }
+    Ok(overrides)
+}

@@ -1,0 +1,136 @@
+use std::sync::Arc;
+
+use walship_disk::SharedDisk;
+use walship_engine::Databases;
+use walship_engine::redo::{
+    Redo, RedoOptions, RedoStart, ReplayOptions, ReplayWorker, Restartpoint, RestartpointSink,
+};
+use walship_node::{ControlFile, ControlState, DataDirectory, Slots};
+use walship_settings::{Settings, Typed as _};
+use walship_types::Lsn;
+use walship_wal::{Next, WalConfig, WalSink, WalSource};
+
+use super::checkpointer::release_log;
+use super::leader::{engine_options, recover_log, wal_config};
+use super::log::{FollowerLog, NodeLog, Replay};
+use super::node::{Node, NodeParts, control_database, database_state};
+use super::replica_catalog::ReplicaCatalog;
+use super::{Failure, StartOptions};
+
+/// Opens a follower's log where its valid end is; its databases are opened by
+/// [`start_replay`], once the log has what makes them consistent.
+pub(crate) fn open_follower(
+    options: StartOptions,
+    directory: DataDirectory,
+    disk: SharedDisk,
+    settings: Settings,
+    control: ControlFile,
+) -> Result<(NodeParts, WalSink), Failure> {
+    let config = wal_config(&disk, &directory, &settings, &control)?;
+    let end = end_of_log(&config, &control)?;
+    let sink = WalSink::open(config, end)?;
+    let databases = Databases::new(engine_options(&directory, &settings, &control))?;
+    databases.follow();
+    let slots = Arc::new(Slots::load(Arc::clone(&disk), directory.slots(), control.system_id)?);
+    let log = NodeLog::Follower(FollowerLog {
+        source: sink.source(),
+        positions: Arc::clone(sink.positions()),
+        recycler: sink.recycler(),
+        replay: None,
+    });
+    Ok((NodeParts { options, directory, disk, settings, databases, log, control, slots }, sink))
+}
+
+/// The end of what was received before; after a base backup without log, the start of
+/// the segment in which replay begins.
+fn end_of_log(config: &WalConfig, control: &ControlFile) -> Result<Lsn, Failure> {
+    let first = control.segment_size.segment_of(control.redo);
+    if config.file_path(first).exists() {
+        return Ok(recover_log(config, control)?.position);
+    }
+    if control.state != ControlState::InBackupRecovery {
+        let path = config.file_path(first);
+        return Err(Failure::new(format!("segment file \"{}\" does not exist", path.display())).hint(format!(
+            "replay has to start at {}; bring the segment back from an archive, or take a new base backup",
+            control.redo
+        )));
+    }
+    Ok(control.segment_size.start_of(first))
+}
+
+/// Replays what the log has, which must reach the point where the databases are
+/// consistent, lets readers in, and goes on replaying as more arrives.
+pub(crate) fn start_replay(node: &Arc<Node>) -> Result<(), Failure> {
+    let NodeLog::Follower(mut log) = node.log() else {
+        return Err(Failure::new("replay was started on a leader").hint("this is a defect of walship"));
+    };
+    let control = node.control.get();
+    let end = end_of_records(&log.source, control.redo)?;
+    let options = RedoOptions::new(node.directory.base(), node.system_id);
+    let catalog =
+        ReplicaCatalog { databases: Arc::clone(&node.databases), backends: Arc::clone(&node.backends) };
+    let start = RedoStart {
+        redo: control.redo,
+        end,
+        states: control.databases.iter().map(database_state).collect(),
+        consistent_at: control.minimum_recovery,
+    };
+    let phase = node.phase.subscribe();
+    let cancel = Arc::new(move || *phase.borrow() != crate::replication::ServerPhase::Running);
+    let redo = Redo::start(options, Arc::new(catalog), &log.source, &start, cancel).map_err(Failure::new)?;
+    tracing::info!(redo = %control.redo, replayed = %redo.visible(), "consistent recovery state reached");
+    node.control.update(|control| {
+        control.state = ControlState::InRecovery;
+        control.minimum_recovery = control.minimum_recovery.max(end);
+    })?;
+    let settings = node.settings();
+    let replay_options = ReplayOptions {
+        restartpoint_interval: settings.duration("checkpoint_timeout"),
+        restartpoint_bytes: settings.bytes("max_wal_size") / 2,
+        min_apply_delay: settings.duration("recovery_min_apply_delay"),
+        on_restartpoint: restartpoint_sink(node),
+    };
+    let worker = ReplayWorker::start(redo, log.source.clone(), replay_options)
+        .map_err(|e| Failure::new(format!("could not start the replay thread: {e}")))?;
+    log.replay = Some(Arc::new(Replay::new(worker)));
+    node.set_log(NodeLog::Follower(log));
+    Ok(())
+}
+
+/// End of the last whole record of a log that may still grow.
+fn end_of_records(source: &WalSource, redo: Lsn) -> Result<Lsn, Failure> {
+    let mut reader = source.reader(redo);
+    loop {
+        match reader.next()? {
+            Next::Record(_) => {}
+            Next::End(end) => return Ok(end.at),
+        }
+    }
+}
+
+fn restartpoint_sink(node: &Arc<Node>) -> RestartpointSink {
+    // the replay thread must not keep the node alive
+    let node = Arc::downgrade(node);
+    Box::new(move |point| {
+        let Some(node) = node.upgrade() else { return Ok(()) };
+        note_restartpoint(&node, point)?;
+        let removed = release_log(&node)?;
+        tracing::info!(event = "restartpoint", redo = %point.redo, lsn = %point.checkpoint_lsn, removed, "restartpoint complete");
+        Ok(())
+    })
+}
+
+/// Writes a restartpoint to the control file.
+pub(crate) fn note_restartpoint(node: &Node, point: &Restartpoint) -> Result<(), walship_node::NodeError> {
+    node.slots.save_all()?;
+    node.control.update(|control| {
+        control.timeline = point.timeline;
+        control.redo = point.redo;
+        control.checkpoint = point.checkpoint_lsn;
+        control.checkpoint_time = walship_types::Timestamp::now();
+        control.minimum_recovery = point.as_of;
+        control.known_flush = point.as_of;
+        control.next_database_id = point.next_database_id;
+        control.databases = point.states.iter().map(control_database).collect();
+    })
+}

@@ -1,0 +1,375 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use walship_node::{
+    BackendInfo, BackendKind, BackendState as NodeState, Interrupt, ReceiverStatus, SenderState, SlotInfo,
+};
+use walship_settings::{Reload, Typed as _};
+use walship_types::{Lsn, Timestamp};
+use walship_wal::RecordKind;
+use walship_wal::payload::RestorePoint;
+
+use crate::catalog::{
+    ArchiverStatistics, BackendRow, BackendState, BaseBackupRow, CatalogSource, CheckpointStatistics,
+    ClientAddress, ControlRow, DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause,
+    ReplicationRow, RoleRow, SlotRow, SqlError, WalStatistics,
+};
+use crate::run::Node;
+use crate::run::log::NodeLog;
+
+/// The number of the receiver in views: it is no session.
+const RECEIVER_PID: i32 = 0;
+/// PostgreSQL's bootstrap superuser has this oid.
+const BOOTSTRAP_OID: u32 = 10;
+
+impl CatalogSource for Arc<Node> {
+    fn identity(&self) -> NodeIdentity {
+        NodeIdentity {
+            system_id: self.system_id,
+            segment_size: self.segment_size,
+            data_directory: self.directory.root().to_owned(),
+            started_at: self.started,
+        }
+    }
+
+    fn in_recovery(&self) -> bool {
+        self.is_follower()
+    }
+
+    fn positions(&self) -> Positions {
+        let log = self.log();
+        let positions = log.positions();
+        let replay = match &log {
+            NodeLog::Leader(_) => None,
+            NodeLog::Follower(follower) => follower.replay.as_ref().map(|worker| worker.status()),
+        };
+        Positions {
+            timeline: log.history().timeline.0,
+            insert: positions.insert.get(),
+            write: positions.write.get(),
+            flush: positions.flush.get(),
+            receive: self.is_follower().then(|| positions.flush.get()),
+            replay: log.replay().map(|watch| watch.get()),
+            last_replayed_commit: replay.and_then(|status| status.last_commit_time),
+            last_commit: Some(Lsn(self.last_commit.load(Ordering::Relaxed))).filter(|lsn| lsn.is_valid()),
+        }
+    }
+
+    fn control(&self) -> ControlRow {
+        let control = self.control.get();
+        let history = self.log().history();
+        ControlRow {
+            checkpoint: control.checkpoint,
+            redo: control.redo,
+            timeline: control.timeline,
+            previous_timeline: history.entries.last().map_or(control.timeline, |entry| entry.timeline),
+            time: control.checkpoint_time,
+            minimum_recovery: if self.is_follower() { control.minimum_recovery } else { Lsn::INVALID },
+            modified_at: control.checkpoint_time,
+        }
+    }
+
+    fn backends(&self) -> Vec<BackendRow> {
+        self.backends.list().into_iter().map(backend_row).collect()
+    }
+
+    fn replication(&self) -> Vec<ReplicationRow> {
+        let backends = self.backends.list();
+        let rows = self.senders.list().into_iter().filter(|row| row.pid > 0);
+        let rows = rows.map(|row| {
+            let backend = backends.iter().find(|backend| backend.pid == row.pid);
+            let position = |lsn: Lsn| lsn.is_valid().then_some(lsn);
+            ReplicationRow {
+                pid: row.pid,
+                user: backend.map(|b| b.user.clone()).unwrap_or_default(),
+                application_name: row.application_name,
+                client: backend.map(client_address).unwrap_or_default(),
+                started_at: backend.map_or(self.started, |b| b.started),
+                state: row.state.as_str(),
+                sent: position(row.sent),
+                write: position(row.write),
+                flush: position(row.flush),
+                replay: position(row.replay),
+                write_lag: row.write_lag,
+                flush_lag: row.flush_lag,
+                replay_lag: row.replay_lag,
+                sync_priority: 0,
+                sync_state: "async",
+                reply_time: row.reply_time,
+            }
+        });
+        rows.collect()
+    }
+
+    fn receiver(&self) -> Option<ReceiverRow> {
+        let receiver = self.receiver.get();
+        if !self.is_follower() || receiver.status == ReceiverStatus::Stopped {
+            return None;
+        }
+        let positions = self.log().positions();
+        let timeline = self.log().history().timeline;
+        Some(ReceiverRow {
+            pid: RECEIVER_PID,
+            status: receiver.status.as_str(),
+            receive_start: receiver.start,
+            receive_start_timeline: receiver.start_timeline.unwrap_or(timeline),
+            written: positions.write.get(),
+            flushed: positions.flush.get(),
+            received_timeline: receiver.received_timeline.unwrap_or(timeline),
+            last_message_sent_at: receiver.last_message_sent,
+            last_message_received_at: receiver.last_message_received,
+            latest_end: receiver.latest_end.is_valid().then_some(receiver.latest_end),
+            latest_end_at: receiver.latest_end_time,
+            slot_name: receiver.slot_name,
+            sender_host: receiver.sender_host,
+            sender_port: receiver.sender_port.map(i32::from),
+            conninfo: receiver.conninfo,
+        })
+    }
+
+    fn slots(&self) -> Vec<SlotRow> {
+        self.slots.list().into_iter().map(|slot| self.slot_row(slot)).collect()
+    }
+
+    fn databases(&self) -> Vec<DatabaseRow> {
+        let stopped = match self.log() {
+            NodeLog::Follower(log) => log.replay.map(|worker| worker.status().stopped).unwrap_or_default(),
+            NodeLog::Leader(_) => Vec::new(),
+        };
+        let backends = self.backends.list();
+        let control = self.control.get();
+        let rows = self.databases.list().into_iter().map(|info| {
+            let name = info.name.as_str().to_owned();
+            let connected = backends.iter().filter(|b| b.database.as_deref() == Some(&name)).count();
+            let logged = control.databases.iter().find(|database| database.id == info.id);
+            DatabaseRow {
+                id: info.id.0,
+                page_size: u32::try_from(info.page_size.bytes()).unwrap_or(0),
+                pages: u64::from(info.pages),
+                sessions: i32::try_from(connected).unwrap_or(i32::MAX),
+                commits: info.commits,
+                checksum: logged.map_or(0, |database| database.checksum),
+                stopped_because: stopped
+                    .iter()
+                    .find(|stop| stop.database == name)
+                    .map(|stop| stop.message.clone())
+                    .or(info.closed),
+                last_commit: info.last_commit.is_valid().then_some(info.last_commit),
+                waiting_writers: i32::try_from(info.writers_waiting).unwrap_or(i32::MAX),
+                sqlite_wal_bytes: info.wal_bytes,
+                sqlite_wal_pending_frames: u64::from(info.wal_frames.saturating_sub(info.wal_backfilled)),
+                name,
+                ..DatabaseRow::default()
+            }
+        });
+        rows.collect()
+    }
+
+    fn wal_statistics(&self) -> WalStatistics {
+        let bytes = self.log().positions().insert.get().saturating_distance_from(self.started_at_lsn);
+        WalStatistics { bytes, ..WalStatistics::default() }
+    }
+
+    fn checkpoint_statistics(&self) -> CheckpointStatistics {
+        CheckpointStatistics {
+            timed: self.checkpoint_counts.timed.load(Ordering::Relaxed),
+            requested: self.checkpoint_counts.requested.load(Ordering::Relaxed),
+            ..CheckpointStatistics::default()
+        }
+    }
+
+    fn archiver_statistics(&self) -> ArchiverStatistics {
+        ArchiverStatistics::default()
+    }
+
+    fn base_backups(&self) -> Vec<BaseBackupRow> {
+        let backups = self.senders.list().into_iter();
+        let backups = backups.filter(|row| row.pid > 0 && row.state == SenderState::Backup);
+        let row = |pid| BaseBackupRow { pid, phase: "streaming database files", total: None, streamed: 0 };
+        backups.map(|sender| row(sender.pid)).collect()
+    }
+
+    fn roles(&self) -> Vec<RoleRow> {
+        // whoever may connect may do everything until there is authentication
+        let name = "postgres".to_owned();
+        vec![RoleRow {
+            oid: BOOTSTRAP_OID,
+            name,
+            superuser: true,
+            replication: true,
+            create_database: true,
+            login: true,
+        }]
+    }
+
+    fn configuration_loaded_at(&self) -> Timestamp {
+        *self.settings_loaded.lock()
+    }
+
+    fn replay_pause(&self) -> ReplayPause {
+        match self.log() {
+            NodeLog::Follower(log) if log.replay.as_ref().is_some_and(|worker| worker.is_paused()) => {
+                ReplayPause::Paused
+            }
+            _ => ReplayPause::NotPaused,
+        }
+    }
+
+    fn cancel(&self, pid: i32) -> Result<bool, SqlError> {
+        Ok(self.backends.interrupt(pid, Interrupt::Cancel))
+    }
+
+    fn terminate(&self, pid: i32) -> Result<bool, SqlError> {
+        Ok(self.backends.interrupt(pid, Interrupt::Terminate))
+    }
+
+    fn reload(&self) -> Result<Reload, SqlError> {
+        self.reload_settings().ok_or_else(|| {
+            SqlError::new("F0000", "the settings files have errors; unchanged settings stay in force")
+                .with_hint("the server's log says which; pg_file_settings shows them")
+        })
+    }
+
+    fn promote(&self, _wait: Option<Duration>) -> Result<bool, SqlError> {
+        Err(SqlError::new("0A000", "promotion is not supported by this version of walship"))
+    }
+
+    fn switch_segment(&self) -> Result<Lsn, SqlError> {
+        let writer = self.leader_log()?;
+        let end = writer.positions().insert.get();
+        writer.switch_segment().map_err(|e| SqlError::new("58030", e.to_string()))?;
+        Ok(end)
+    }
+
+    fn create_restore_point(&self, name: &str) -> Result<Lsn, SqlError> {
+        let failed = |e: walship_wal::WalError| SqlError::new("58030", e.to_string());
+        let writer = self.leader_log()?;
+        let record = RestorePoint { time: Timestamp::now(), name: name.to_owned() };
+        let mut payload = Vec::new();
+        record.encode(&mut payload);
+        let span = writer.append(RecordKind::RestorePoint, &[&payload]).map_err(failed)?;
+        writer.flush(span.end).map_err(failed)?;
+        Ok(span.end)
+    }
+
+    fn create_physical_slot(&self, slot: &NewSlot<'_>) -> Result<Option<Lsn>, SqlError> {
+        let max = self.settings().count("max_replication_slots");
+        let reserve = slot.reserve.then(|| self.control.get().redo);
+        let restart = reserve.unwrap_or(Lsn::INVALID);
+        self.slots.create(slot.name, slot.temporary_for, restart, max).map_err(|e| slot_error(&e))?;
+        Ok(reserve)
+    }
+
+    fn drop_slot(&self, name: &str) -> Result<(), SqlError> {
+        self.slots.drop_slot(name).map_err(|e| slot_error(&e))
+    }
+
+    fn set_replay_paused(&self, paused: bool) -> Result<(), SqlError> {
+        match self.log() {
+            NodeLog::Follower(log) => {
+                if let Some(replay) = log.replay {
+                    replay.set_paused(paused);
+                }
+                Ok(())
+            }
+            NodeLog::Leader(_) => Err(SqlError::new("55000", "recovery is not in progress")
+                .with_hint("recovery control functions can only be executed during recovery")),
+        }
+    }
+}
+
+impl Node {
+    fn leader_log(&self) -> Result<Arc<walship_wal::WalWriter>, SqlError> {
+        match self.log() {
+            NodeLog::Leader(writer) => Ok(writer),
+            NodeLog::Follower(_) => Err(SqlError::new("55000", "recovery is in progress")
+                .with_hint("WAL control functions cannot be executed during recovery")),
+        }
+    }
+
+    fn slot_row(&self, slot: SlotInfo) -> SlotRow {
+        let settings = self.settings();
+        let current = self.log().positions().insert.get();
+        let held = current.saturating_distance_from(slot.restart_lsn);
+        let limit = settings.bytes_limit("max_slot_wal_keep_size");
+        let wal_status = match (slot.lost, slot.restart_lsn.is_valid()) {
+            (true, _) => Some("lost"),
+            (false, false) => None,
+            (false, true) if limit.is_some_and(|limit| held > limit) => Some("unreserved"),
+            (false, true) if held > settings.bytes("max_wal_size") => Some("extended"),
+            (false, true) => Some("reserved"),
+        };
+        let safe = limit.filter(|_| !slot.lost && slot.restart_lsn.is_valid());
+        SlotRow {
+            name: slot.name,
+            temporary: slot.temporary,
+            active_pid: slot.active_pid,
+            restart: slot.restart_lsn.is_valid().then_some(slot.restart_lsn),
+            wal_status,
+            safe_wal_size: safe.map(|limit| saturating_difference(limit, held)),
+        }
+    }
+}
+
+fn saturating_difference(a: u64, b: u64) -> i64 {
+    i64::try_from(i128::from(a) - i128::from(b)).unwrap_or(i64::MAX)
+}
+
+fn slot_error(error: &walship_node::NodeError) -> SqlError {
+    match error {
+        walship_node::NodeError::Slot(slot) => {
+            let shown = SqlError::new(slot.sqlstate(), slot.to_string());
+            match slot.hint() {
+                Some(hint) => shown.with_hint(hint),
+                None => shown,
+            }
+        }
+        other => SqlError::new("58030", other.to_string()),
+    }
+}
+
+fn client_address(backend: &BackendInfo) -> ClientAddress {
+    match backend.client_address {
+        Some(address) => ClientAddress { address: Some(address.ip()), port: Some(i32::from(address.port())) },
+        None => ClientAddress { address: None, port: Some(-1) },
+    }
+}
+
+fn backend_row(backend: BackendInfo) -> BackendRow {
+    BackendRow {
+        pid: backend.pid,
+        client: client_address(&backend),
+        database: backend.database,
+        user: Some(backend.user),
+        application_name: backend.application_name,
+        started_at: backend.started,
+        transaction_started_at: backend.transaction_started,
+        statement_started_at: backend.query_started,
+        state_changed_at: Some(backend.state_changed),
+        wait: backend.wait,
+        state: Some(match backend.state {
+            NodeState::Active => BackendState::Active,
+            NodeState::Idle => BackendState::Idle,
+            NodeState::IdleInTransaction => BackendState::IdleInTransaction,
+            NodeState::IdleInTransactionAborted => BackendState::IdleInFailedTransaction,
+        }),
+        query: backend.query,
+        kind: match backend.kind {
+            BackendKind::Client => "client backend",
+            BackendKind::WalSender => "walsender",
+        },
+        tls: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_of_sizes_can_be_negative() {
+        assert_eq!(saturating_difference(5, 7), -2);
+        assert_eq!(saturating_difference(u64::MAX, 0), i64::MAX);
+    }
+}

@@ -1,0 +1,114 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
+use walship_node::{BackendKind, BackendStart, Interrupt};
+use walship_protocol::wire::{
+    ErrorFields, TransactionStatus, put_error, put_parameter_status, put_ready_for_query,
+};
+
+use super::replication::error_fields;
+use crate::listen::{ClientAddress, ReplicationConnection, ReplicationHandler, ReplicationMode};
+use crate::replication::{ConnectionError, ReplicationSession, serve_replication};
+use crate::run::Node;
+use crate::sql::SessionHost;
+
+/// Lets replication connections in: greets them, and serves them until they end.
+pub(crate) struct ReplicationDoor {
+    pub(crate) node: Arc<Node>,
+}
+
+impl ReplicationHandler for ReplicationDoor {
+    fn serve(&self, connection: ReplicationConnection) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move {
+            let client = connection.client;
+            let name = connection.parameters.application_name().to_owned();
+            match serve(node, connection).await {
+                Ok(()) | Err(ConnectionError::Closed) => {}
+                Err(error) => {
+                    tracing::warn!(event = "replication_ended", name, ?client, %error, "replication connection ended");
+                }
+            }
+        })
+    }
+}
+
+async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(), ConnectionError> {
+    let ReplicationConnection { mut socket, parameters, mode, client } = connection;
+    let refusal = match mode {
+        ReplicationMode::Database => Some(
+            ErrorFields::error("0A000", "logical replication connections are not supported")
+                .with_hint("connect with replication=true for physical replication, or without it for SQL"),
+        ),
+        _ => node.admit().err().map(|error| error_fields(&error)),
+    };
+    if let Some(error) = refusal {
+        let mut out = BytesMut::new();
+        put_error(&mut out, &error.fatal());
+        return Ok(socket.write_all(&out).await?);
+    }
+    let ended = Arc::new(Notify::new());
+    let hook = Arc::clone(&ended);
+    let user = parameters.user().unwrap_or_default().to_owned();
+    let application_name = parameters.application_name().to_owned();
+    let client = match client {
+        ClientAddress::Tcp(address) => Some(address),
+        ClientAddress::Local => None,
+    };
+    let start = BackendStart {
+        kind: BackendKind::WalSender,
+        database: None,
+        user: user.clone(),
+        application_name: application_name.clone(),
+        client_address: client,
+    };
+    let registered = node.backends.register(
+        start,
+        Arc::new(move |interrupt| {
+            if interrupt == Interrupt::Terminate {
+                hook.notify_one();
+            }
+        }),
+    );
+    let mut greeting = BytesMut::new();
+    let reported = reported_settings(&node, &user, &application_name);
+    put_greeting(&mut greeting, &reported, registered.pid(), registered.key());
+    socket.write_all(&greeting).await?;
+    let session = ReplicationSession { pid: registered.pid(), user, application_name, client };
+    tokio::select! {
+        result = serve_replication(socket, BytesMut::new(), session, Arc::new(Arc::clone(&node))) => result,
+        () = ended.notified() => Ok(()),
+    }
+}
+
+/// What a physical replication connection is told of the settings; the encodings are
+/// PostgreSQL's for a connection without a database.
+fn reported_settings(node: &Arc<Node>, user: &str, application_name: &str) -> Vec<(String, String)> {
+    let mut settings = SessionHost::settings(node, user);
+    // a name that cannot be set is one that the client made up; it keeps the default
+    let _ = settings.set_at_startup("application_name", application_name);
+    let reported = settings.report_all().into_iter().map(|(name, value)| match name {
+        "client_encoding" | "server_encoding" => (name.to_owned(), "SQL_ASCII".to_owned()),
+        _ => (name.to_owned(), value),
+    });
+    reported.collect()
+}
+
+/// AuthenticationOk, the reported settings, BackendKeyData, ReadyForQuery.
+fn put_greeting(out: &mut BytesMut, reported: &[(String, String)], pid: i32, key: i32) {
+    out.put_u8(b'R');
+    out.put_i32(8);
+    out.put_i32(0);
+    for (name, value) in reported {
+        put_parameter_status(out, name, value);
+    }
+    out.put_u8(b'K');
+    out.put_i32(12);
+    out.put_i32(pid);
+    out.put_i32(key);
+    put_ready_for_query(out, TransactionStatus::Idle);
+}

@@ -1,0 +1,10 @@
+//! The node as its SQL sessions, replication connections and catalog see it.
+
+mod backup;
+mod catalog;
+mod door;
+mod replication;
+mod slots;
+mod sql;
+
+pub(crate) use door::ReplicationDoor;

@@ -1,0 +1,313 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use walship_engine::{EngineError, EngineErrorKind, Session, WaitLimits};
+use walship_node::{BackendGuard, BackendKind, BackendStart, BackendState, Interrupt, check_slot_name};
+use walship_settings::{AutoConf, SessionIdentity, SessionSettings, SynchronousCommit, Typed as _};
+use walship_types::{DatabaseName, Lsn, PageSize};
+use walship_wal::{PositionWatch, WaitOutcome};
+
+use crate::catalog::{self, SessionContext};
+use crate::listen::{ClientAddress, StartupParameters};
+use crate::replication::ServerPhase;
+use crate::run::Node;
+use crate::run::log::NodeLog;
+use crate::sql::{
+    Activity, CancelReason, EndReason, PgType, Registration, SessionEngine, SessionHost, SessionStart,
+    Severity, Signals, SqlError, SqlState, TurnLimits,
+};
+
+impl SessionHost for Arc<Node> {
+    fn admit(&self) -> Result<(), SqlError> {
+        // copied, so that the borrow ends here
+        let phase = *self.phase.borrow();
+        match phase {
+            ServerPhase::Running => Ok(()),
+            _ => Err(SqlError::fatal(SqlState::CANNOT_CONNECT_NOW, "the database system is shutting down")),
+        }
+    }
+
+    fn register(
+        &self,
+        parameters: &StartupParameters,
+        client: ClientAddress,
+        signals: Arc<Signals>,
+    ) -> Result<Box<dyn Registration>, SqlError> {
+        let max = Node::settings(self).count("max_connections");
+        if self.backends.count(BackendKind::Client) >= max {
+            return Err(SqlError::fatal(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
+                .with_hint(format!("max_connections is {max}")));
+        }
+        let start = BackendStart {
+            kind: BackendKind::Client,
+            database: parameters.database().map(str::to_owned),
+            user: parameters.user().unwrap_or_default().to_owned(),
+            application_name: parameters.application_name().to_owned(),
+            client_address: tcp_address(client),
+        };
+        let hook = move |interrupt| match interrupt {
+            Interrupt::Cancel => signals.cancel(CancelReason::User),
+            Interrupt::Terminate => signals.end(EndReason::Administrator),
+        };
+        Ok(Box::new(NodeRegistration(self.backends.register(start, Arc::new(hook)))))
+    }
+
+    fn cancel(&self, pid: i32, key: i32) {
+        self.backends.cancel_request(pid, key);
+    }
+
+    fn settings(&self, user: &str) -> SessionSettings {
+        let identity = SessionIdentity { user: user.to_owned(), superuser: true };
+        SessionSettings::new(Arc::clone(&self.settings), identity)
+    }
+
+    fn open(&self, start: &SessionStart) -> Result<Box<dyn SessionEngine>, SqlError> {
+        let name = start.parameters.database().unwrap_or_default();
+        let session = self
+            .databases
+            .session(name)
+            .map_err(|e| engine_error(self, &e).with_severity(Severity::Fatal))?;
+        let context = Arc::new(SessionContext::new(start.pid, name, Arc::clone(&start.settings), None));
+        catalog::install(session.connection(), Arc::new(Arc::clone(self)), Arc::clone(&context))
+            .map_err(|e| SqlError::fatal(SqlState::INTERNAL_ERROR, e.to_string()))?;
+        let start = start.clone();
+        Ok(Box::new(NodeSession { node: Arc::clone(self), session, context, start }))
+    }
+
+    fn wait_for_commit(&self, lsn: Lsn, start: &SessionStart) -> Result<(), SqlError> {
+        let level = start.settings.lock().synchronous_commit();
+        if level != SynchronousCommit::Off {
+            self.wait_for_flush(lsn, start)?;
+        }
+        self.note_commit(lsn);
+        Ok(())
+    }
+
+    fn wait_for_flush(&self, lsn: Lsn, _start: &SessionStart) -> Result<(), SqlError> {
+        let NodeLog::Leader(writer) = self.log() else { return Ok(()) };
+        // not ended by a cancel: the commit has happened, and only its flush can tell of it
+        writer.flush(lsn).map_err(|error| {
+            SqlError::new(SqlState::IO_ERROR, format!("the commit at {lsn} is not durable: {error}"))
+                .with_severity(Severity::Fatal)
+        })
+    }
+
+    fn wait_for_replay(
+        &self,
+        lsn: Lsn,
+        timeout: Option<Duration>,
+        start: &SessionStart,
+    ) -> Result<bool, SqlError> {
+        let Some(replay) = self.log().replay() else {
+            return Err(SqlError::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "recovery is not in progress",
+            )
+            .with_hint("WAIT FOR LSN waits for replay on a follower"));
+        };
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        match wait(&replay, lsn, deadline, &start.signals) {
+            WaitOutcome::Reached => Ok(true),
+            WaitOutcome::TimedOut => Ok(false),
+            WaitOutcome::Cancelled => {
+                start.signals.check()?;
+                Ok(false)
+            }
+            WaitOutcome::Closed => {
+                Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "replay has ended")
+                    .with_detail(replay.closed_reason().unwrap_or_default()))
+            }
+        }
+    }
+
+    fn function_type(&self, name: &str) -> Option<PgType> {
+        catalog::type_of_function(name).and_then(|found| PgType::from_oid(found.oid))
+    }
+
+    fn create_database(&self, name: &str, page_size: Option<u32>) -> Result<Lsn, SqlError> {
+        let name = database_name(name)?;
+        let size = match page_size {
+            None => self.control.get().default_page_size,
+            Some(bytes) => PageSize::new(bytes)
+                .map_err(|e| SqlError::new(SqlState::INVALID_PARAMETER_VALUE, e.to_string()))?,
+        };
+        self.databases.create(&name, size).map_err(|e| engine_error(self, &e))
+    }
+
+    fn drop_database(&self, name: &str, if_exists: bool) -> Result<Option<Lsn>, SqlError> {
+        let name = database_name(name)?;
+        match self.databases.drop_database(&name) {
+            Ok(lsn) => Ok(Some(lsn)),
+            Err(EngineError::DatabaseDoesNotExist { .. }) if if_exists => Ok(None),
+            Err(error) => Err(engine_error(self, &error)),
+        }
+    }
+
+    fn checkpoint(&self) -> Result<(), SqlError> {
+        self.checkpoints.request_and_wait().map_err(|error| {
+            SqlError::new(SqlState::INTERNAL_ERROR, format!("checkpoint request failed: {error}"))
+                .with_hint("the server's log has the details")
+        })
+    }
+
+    fn alter_system(&self, name: Option<&str>, value: Option<&str>) -> Result<(), SqlError> {
+        let failed = |e: walship_settings::AutoConfError| SqlError::new(SqlState::IO_ERROR, e.to_string());
+        let mut file = AutoConf::read(self.directory.root()).map_err(failed)?;
+        match (name, value) {
+            (None, _) => file.reset_all(),
+            (Some(name), None) => file.reset(name).map_err(|e| setting_error(&e))?,
+            (Some(name), Some(value)) => {
+                if name.eq_ignore_ascii_case("primary_slot_name") && !value.is_empty() {
+                    check_slot_name(value).map_err(|e| {
+                        SqlError::new(SqlState::INVALID_PARAMETER_VALUE, e.to_string())
+                            .with_hint(e.hint().unwrap_or_default())
+                    })?;
+                }
+                file.set(name, value).map_err(|e| setting_error(&e))?;
+            }
+        }
+        file.save(self.directory.root()).map_err(failed)
+    }
+
+    fn read_only_hint(&self) -> Option<String> {
+        Node::read_only_hint(self)
+    }
+}
+
+impl Node {
+    /// Where writes go, on a follower.
+    pub(super) fn read_only_hint(&self) -> Option<String> {
+        if !self.is_follower() {
+            return None;
+        }
+        let receiver = self.receiver.get();
+        Some(match (receiver.sender_host, receiver.sender_port) {
+            (Some(host), Some(port)) => format!("this is a follower; connect to the leader at {host}:{port}"),
+            _ => format!(
+                "this is a follower; it looks for its leader at \"{}\"",
+                self.settings().text("primary_conninfo")
+            ),
+        })
+    }
+}
+
+fn wait(watch: &PositionWatch, lsn: Lsn, deadline: Option<Instant>, signals: &Signals) -> WaitOutcome {
+    let interrupted = || signals.interrupted().load(Ordering::Acquire);
+    watch.wait_blocking(lsn, deadline, interrupted)
+}
+
+fn tcp_address(client: ClientAddress) -> Option<SocketAddr> {
+    match client {
+        ClientAddress::Tcp(address) => Some(address),
+        ClientAddress::Local => None,
+    }
+}
+
+fn database_name(name: &str) -> Result<DatabaseName, SqlError> {
+    name.parse()
+        .map_err(|e: walship_types::InvalidDatabaseName| SqlError::new(SqlState::INVALID_NAME, e.to_string()))
+}
+
+fn setting_error(error: &walship_settings::SettingError) -> SqlError {
+    let state = SqlState(error.sqlstate());
+    let shown = SqlError::new(state, error.to_string());
+    match error.hint() {
+        Some(hint) => shown.with_hint(hint),
+        None => shown,
+    }
+}
+
+/// One session's database, with the node's functions and views on its connection.
+struct NodeSession {
+    node: Arc<Node>,
+    session: Session,
+    context: Arc<SessionContext>,
+    start: SessionStart,
+}
+
+impl SessionEngine for NodeSession {
+    fn connection(&self) -> &Connection {
+        self.session.connection()
+    }
+
+    fn before_write(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError> {
+        let asynchronous = self.start.settings.lock().synchronous_commit() == SynchronousCommit::Off;
+        self.session.set_asynchronous(asynchronous);
+        let limits = WaitLimits { deadline: limits.deadline, cancel: limits.cancel };
+        self.session.before_write(&limits).map_err(|e| engine_error(&self.node, &e))
+    }
+
+    fn after_statement(&mut self) -> Result<Option<Lsn>, SqlError> {
+        let end = self.session.after_statement().map_err(|e| engine_error(&self.node, &e))?;
+        if let Some(lsn) = end.commit {
+            self.context.set_last_commit(lsn);
+        }
+        Ok(end.commit)
+    }
+
+    fn read_horizon(&mut self) -> Result<Lsn, SqlError> {
+        let limits = WaitLimits { deadline: None, cancel: self.start.signals.interrupted() };
+        self.session.read_horizon(&limits).map_err(|e| engine_error(&self.node, &e))
+    }
+
+    fn holds_turn(&self) -> bool {
+        self.session.holds_turn()
+    }
+}
+
+/// The engine's errors in PostgreSQL's codes.
+pub(super) fn engine_error(node: &Node, error: &EngineError) -> SqlError {
+    let state = match error.kind() {
+        EngineErrorKind::DoesNotExist => SqlState::INVALID_CATALOG_NAME,
+        EngineErrorKind::AlreadyExists => SqlState::DUPLICATE_DATABASE,
+        EngineErrorKind::InUse => SqlState::OBJECT_IN_USE,
+        EngineErrorKind::ReadOnly => SqlState::READ_ONLY_SQL_TRANSACTION,
+        EngineErrorKind::LockTimeout => SqlState::LOCK_NOT_AVAILABLE,
+        EngineErrorKind::Cancelled => SqlState::QUERY_CANCELED,
+        EngineErrorKind::Serialization => SqlState::SERIALIZATION_FAILURE,
+        EngineErrorKind::NoSpace => SqlState::DISK_FULL,
+        EngineErrorKind::Corrupt => SqlState::DATA_CORRUPTED,
+        EngineErrorKind::Closed => SqlState::CANNOT_CONNECT_NOW,
+        _ => SqlState::INTERNAL_ERROR,
+    };
+    let read_only = || node.read_only_hint().filter(|_| error.kind() == EngineErrorKind::ReadOnly);
+    let shown = SqlError::new(state, error.to_string());
+    match error.hint().or_else(read_only) {
+        Some(hint) => shown.with_hint(hint),
+        None => shown,
+    }
+}
+
+/// A session's row among the node's.
+struct NodeRegistration(BackendGuard);
+
+impl Registration for NodeRegistration {
+    fn pid(&self) -> i32 {
+        self.0.pid()
+    }
+
+    fn key(&self) -> i32 {
+        self.0.key()
+    }
+
+    fn activity(&self, activity: Activity<'_>) {
+        match activity {
+            Activity::Running(query) => self.0.statement(query),
+            Activity::Idle => self.0.update(|info| {
+                info.state = BackendState::Idle;
+                info.transaction_started = None;
+            }),
+            Activity::IdleInTransaction => self.0.update(|info| info.state = BackendState::IdleInTransaction),
+            Activity::IdleInFailedTransaction => {
+                self.0.update(|info| info.state = BackendState::IdleInTransactionAborted);
+            }
+        }
+    }
+
+    fn renamed(&self, application_name: &str) {
+        self.0.update(|info| application_name.clone_into(&mut info.application_name));
+    }
+}

@@ -1,0 +1,28 @@
+//! A node from start to stop: what both programs do, in whichever role the
+//! directory has.
+//!
+//! [`run`] reads the settings, recovers, opens the databases, listens, and stops in
+//! order. [`Node`] is what the rest of the server is given.
+
+mod base_backup;
+mod checkpointer;
+mod configuration;
+mod follower;
+mod host;
+mod initialize;
+mod leader;
+mod log;
+mod logging;
+mod node;
+mod options;
+mod receiving;
+mod replica_catalog;
+mod report;
+mod role;
+mod supervise;
+
+pub use initialize::initialize;
+pub use node::Node;
+pub use options::{Init, Program, StartOptions, parse_page_size, parse_segment_size};
+pub use report::Failure;
+pub use supervise::run;

@@ -1,0 +1,147 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use walship_node::{ReceiverStatus, slot_name_for};
+use walship_protocol::{Conninfo, SlotName};
+use walship_settings::Typed as _;
+use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory};
+use walship_wal::{PositionWatch, WalSink, write_history};
+
+use super::Failure;
+use super::node::Node;
+use crate::replication::receiver::{
+    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverState, ReceiverTask,
+    run_receiver,
+};
+
+/// How a follower calls itself unless told otherwise.
+const DEFAULT_NAME: &str = "walreceiver";
+
+/// The receiver of a follower, running.
+pub(crate) struct Receiving {
+    task: JoinHandle<ReceiverEnd>,
+    stop: watch::Sender<bool>,
+}
+
+/// Why a receiver ended that nobody had told to.
+pub(crate) enum ReceivingEnd {
+    GaveUp(Failure),
+    LogFailed(String),
+}
+
+impl Receiving {
+    pub(crate) fn start(runtime: &Runtime, node: &Arc<Node>, sink: WalSink) -> Receiving {
+        let (stop, stopped) = watch::channel(false);
+        let retry = node.options.retry;
+        let host = Arc::new(Arc::clone(node));
+        let task = runtime.spawn(run_receiver(ReceiverTask { host, sink, retry, stop: stopped }));
+        Receiving { task, stop }
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(&mut self) -> ReceivingEnd {
+        match (&mut self.task).await {
+            Ok(ReceiverEnd::GaveUp(error)) => ReceivingEnd::GaveUp(gave_up(&error)),
+            Ok(ReceiverEnd::LogFailed(error)) => ReceivingEnd::LogFailed(error.to_string()),
+            Ok(ReceiverEnd::Stopped(_)) => ReceivingEnd::GaveUp(Failure::new("the receiver was stopped")),
+            Err(error) => ReceivingEnd::LogFailed(format!("the receiver ended: {error}")),
+        }
+    }
+
+    /// Ends it; everything that was received is durable.
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
+        if self.task.is_finished() {
+            return Ok(());
+        }
+        let _ = self.stop.send(true);
+        match self.task.await {
+            Ok(ReceiverEnd::LogFailed(error)) => Err(error.into()),
+            Ok(ReceiverEnd::Stopped(_) | ReceiverEnd::GaveUp(_)) => Ok(()),
+            Err(error) => Err(Failure::new(format!("the receiver ended: {error}"))),
+        }
+    }
+}
+
+fn gave_up(error: &ReceiverError) -> Failure {
+    let failure = Failure::new(error);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+impl ReceiverHost for Arc<Node> {
+    fn system_id(&self) -> SystemId {
+        self.system_id
+    }
+
+    fn segment_size(&self) -> SegmentSize {
+        self.segment_size
+    }
+
+    fn settings(&self) -> Result<ReceiverSettings, ReceiverError> {
+        let settings = Node::settings(self);
+        let conninfo: Conninfo = settings.text("primary_conninfo").parse()?;
+        let name = self.options.name.clone();
+        let name = name.or_else(|| conninfo.get("application_name").map(str::to_owned));
+        let name = name.or_else(|| Some(settings.text("cluster_name")).filter(|name| !name.is_empty()));
+        let name = name.unwrap_or_else(|| DEFAULT_NAME.to_owned());
+        let slot = match settings.text("primary_slot_name") {
+            _ if !self.options.use_slot => None,
+            given if given.is_empty() => Some(slot_name_for(&name)),
+            given => Some(given),
+        };
+        let slot = slot.map(|slot| slot.parse::<SlotName>()).transpose();
+        Ok(ReceiverSettings {
+            conninfo,
+            slot: slot.map_err(|error| ReceiverError::Node(Box::new(error)))?,
+            application_name: name,
+            status_interval: settings.duration("wal_receiver_status_interval"),
+            timeout: settings.duration("wal_receiver_timeout"),
+            retry_interval: settings.duration("wal_retrieve_retry_interval").max(Duration::from_millis(1)),
+        })
+    }
+
+    fn replay(&self) -> Arc<PositionWatch> {
+        // nothing is visible before replay has started
+        self.log().replay().unwrap_or_else(|| Arc::new(PositionWatch::new(Lsn::INVALID)))
+    }
+
+    fn write_history(&self, history: &TimelineHistory) -> Result<(), ReceiverError> {
+        Ok(write_history(&*self.disk, &self.directory.wal(), history)?)
+    }
+
+    fn timeline_switched(&self, history: Arc<TimelineHistory>) -> Result<(), ReceiverError> {
+        tracing::info!(event = "timeline_switched", timeline = %history.timeline, "following timeline {}", history.timeline);
+        Ok(())
+    }
+
+    fn report(&self, report: &ReceiverReport) {
+        let status = match report.state {
+            ReceiverState::Stopped => ReceiverStatus::Stopped,
+            ReceiverState::Starting => ReceiverStatus::Starting,
+            ReceiverState::Streaming => ReceiverStatus::Streaming,
+            ReceiverState::Waiting => ReceiverStatus::Waiting,
+        };
+        self.receiver.update(|row| {
+            row.status = status;
+            row.start = report.start;
+            row.start_timeline = report.timeline;
+            row.received_timeline = report.timeline;
+            row.last_message_sent = report.last_message_sent;
+            row.last_message_received = report.last_message_received;
+            if report.latest_end > row.latest_end {
+                row.latest_end = report.latest_end;
+                row.latest_end_time = report.last_message_sent;
+            }
+            row.slot_name = report.slot.as_ref().map(ToString::to_string);
+            row.sender_host = report.host.clone();
+            row.sender_port = report.port;
+            row.conninfo.clone_from(&report.conninfo);
+            row.last_error.clone_from(&report.last_error);
+        });
+    }
+}

@@ -1,0 +1,52 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use walship_engine::redo::{RedoCatalog, ReplayStop, ReplayedDatabase};
+use walship_engine::{Databases, EngineError};
+use walship_node::{Backends, Interrupt};
+use walship_types::{DatabaseId, DatabaseName};
+
+/// How long a replayed DROP DATABASE waits for the sessions that it has ended.
+const SESSIONS_END_WAIT: Duration = Duration::from_secs(30);
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Lets sessions into the databases that replay opens, and ends them where the
+/// leader dropped one.
+pub(crate) struct ReplicaCatalog {
+    pub(crate) databases: Arc<Databases>,
+    pub(crate) backends: Arc<Backends>,
+}
+
+impl RedoCatalog for ReplicaCatalog {
+    fn opened(&self, database: &ReplayedDatabase<'_>) -> Result<(), EngineError> {
+        // replay opens a database again after a change of its encoding
+        if self.databases.get(database.name.as_str()).is_ok() {
+            return Ok(());
+        }
+        self.databases.attach(database.id, database.name).map(|_| ())
+    }
+
+    fn dropping(&self, id: DatabaseId, name: &DatabaseName) -> Result<(), EngineError> {
+        let Some(database) = self.databases.detach(id) else { return Ok(()) };
+        let deadline = Instant::now() + SESSIONS_END_WAIT;
+        while database.sessions() > 0 && Instant::now() < deadline {
+            for backend in self.backends.list() {
+                if backend.database.as_deref() == Some(name.as_str()) {
+                    self.backends.interrupt(backend.pid, Interrupt::Terminate);
+                }
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        match database.sessions() {
+            0 => Ok(()),
+            sessions => Err(EngineError::DatabaseInUse { name: name.clone(), sessions }),
+        }
+    }
+
+    fn stopped(&self, stop: &ReplayStop) {
+        tracing::error!(
+            event = "replay_stopped", database = %stop.database, lsn = %stop.lsn, sqlstate = "XX001",
+            hint = stop.hint(), "{stop}"
+        );
+    }
+}

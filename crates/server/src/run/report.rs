@@ -1,0 +1,57 @@
+use std::fmt;
+use std::process::ExitCode;
+
+use super::Program;
+
+/// Why a program could not start or had to stop: a fact, and what to do about it.
+#[derive(Debug)]
+pub struct Failure {
+    /// Lower case, no full stop, with its values.
+    pub message: String,
+    /// Advice, if there is any.
+    pub hint: Option<String>,
+    /// The process's exit status.
+    pub status: u8,
+}
+
+impl Failure {
+    /// A failure with exit status 1.
+    pub fn new(message: impl fmt::Display) -> Failure {
+        Failure { message: message.to_string(), hint: None, status: 1 }
+    }
+
+    /// Adds advice.
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prints it to standard error as PostgreSQL's programs do.
+    pub fn print(&self, program: Program) -> ExitCode {
+        let name = program.name();
+        eprintln!("{name}: error: {}", self.message);
+        if let Some(hint) = &self.hint {
+            eprintln!("{name}: hint: {hint}");
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+impl From<walship_node::NodeError> for Failure {
+    fn from(error: walship_node::NodeError) -> Failure {
+        let hint = error.hint();
+        Failure { hint, ..Failure::new(error) }
+    }
+}
+
+impl From<walship_wal::WalError> for Failure {
+    fn from(error: walship_wal::WalError) -> Failure {
+        Failure::new(error)
+    }
+}
+
+impl From<walship_disk::DiskError> for Failure {
+    fn from(error: walship_disk::DiskError) -> Failure {
+        Failure::new(error)
+    }
+}
