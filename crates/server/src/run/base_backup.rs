@@ -1,13 +1,15 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use walship_client::{Connection, Purpose};
 use walship_node::DataDirectory;
-use walship_protocol::Conninfo;
+use walship_protocol::{BaseBackupOptions, CheckpointMode, Conninfo, Target};
 use walship_settings::AutoConf;
 
 use super::{Failure, StartOptions};
-use crate::replication::{BackupProgress, fetch_backup};
+use crate::replication::{FetchError, fetch_base_backup};
+
+/// Pause before an unreachable leader is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Time between two drawings of the progress line.
 const DRAW_INTERVAL: Duration = Duration::from_millis(200);
@@ -27,32 +29,39 @@ pub(crate) async fn take_base_backup(
         primary.parse().map_err(|e| Failure::new(format!("invalid argument for --primary: {e}")))?;
     let target = conninfo.target(|name| std::env::var(name).ok());
     let target = target.map_err(|e| Failure::new(format!("invalid argument for --primary: {e}")))?;
-    let name = options.name.clone().unwrap_or_else(|| "walreceiver".to_owned());
     let program = options.program.name();
-    let mut connection = loop {
-        match Connection::connect(&target, Purpose::Replication, &name).await {
-            Ok(connection) => break connection,
-            Err(error) if options.retry && error.is_unreachable() => {
-                eprintln!("{program}: {error}; trying again in 1 s");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+    eprintln!("{program}: taking a base backup from {}", hosts(&target));
+    let settings = remembered(options, primary)?.into_bytes();
+    let extra = vec![
+        ("standby.signal".to_owned(), Vec::new()),
+        (walship_settings::AUTO_CONF_FILE.to_owned(), settings),
+    ];
+    let name = options.name.as_deref().unwrap_or("walreceiver");
+    let wanted = BaseBackupOptions {
+        label: format!("base backup of {name}"),
+        progress: true,
+        checkpoint: CheckpointMode::Fast,
+        ..BaseBackupOptions::default()
+    };
+    let mut line = ProgressLine::new();
+    let fetched = loop {
+        let mut draw = |received, total| line.draw(received, total);
+        match fetch_base_backup(&target, &wanted, directory.root(), extra.clone(), &mut draw).await {
+            Err(FetchError::Client(error)) if options.retry && error.is_unreachable() => {
+                eprintln!("{program}: {error}; trying again in {} s", RETRY_PAUSE.as_secs());
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
-            Err(error) => return Err(Failure::new(error)),
+            other => break other,
         }
     };
-    let host = connection.host().to_string();
-    eprintln!("{program}: taking a base backup from {host}");
-    let settings = remembered(options, primary)?;
-    let mut line = ProgressLine::new();
-    let label = format!("walreceiver {name}");
-    let extra: [(&str, &[u8]); 2] =
-        [("standby.signal", b""), (walship_settings::AUTO_CONF_FILE, settings.as_bytes())];
-    let fetched =
-        fetch_backup(&mut connection, directory.root(), &label, &extra, &mut |p| line.draw(p)).await;
     line.end();
-    let fetched = fetched.map_err(|e| Failure::new(format!("base backup from {host} failed: {e}")))?;
-    connection.close().await;
-    eprintln!("{program}: base backup complete: {} bytes, consistent at {}", fetched.bytes, fetched.end);
+    let fetched = fetched.map_err(|e| Failure::new(format!("base backup failed: {e}")))?;
+    eprintln!("{program}: base backup complete, from {} to {}", fetched.start, fetched.end);
     Ok(())
+}
+
+fn hosts(target: &Target) -> String {
+    target.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The settings that make `walreceiver -D DIR` enough from now on.
@@ -84,12 +93,11 @@ impl ProgressLine {
         ProgressLine { shown: std::io::stderr().is_terminal(), started: Instant::now(), drawn: None }
     }
 
-    fn draw(&mut self, progress: BackupProgress) {
+    fn draw(&mut self, received: u64, total: u64) {
         if !self.shown || self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAW_INTERVAL) {
             return;
         }
         self.drawn = Some(Instant::now());
-        let BackupProgress { received, total } = progress;
         let total = total.max(received).max(1);
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         let rate = received as f64 / seconds;
