@@ -5,6 +5,7 @@
 //! others reach it are its [`Signals`]; one [`Timer`] watches the time limits of all.
 
 mod command;
+mod copy;
 mod error;
 mod guard;
 mod host;

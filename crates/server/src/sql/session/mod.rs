@@ -106,12 +106,10 @@ impl<S: Read + Write> Session<S> {
 
     // false when the client says goodbye
     fn next_message(&mut self, body: &mut Vec<u8>) -> Result<bool, Stop> {
-        if !self.channel.has_input() {
+        if !self.channel.has_message() {
             self.send()?;
-            self.watch_idleness();
         }
-        let tag = self.channel.receive(body)?;
-        self.clock.disarm();
+        let tag = self.receive(body)?;
         if let Some(reason) = self.start.signals.end_reason() {
             return Err(reason.error().into());
         }
@@ -125,6 +123,18 @@ impl<S: Read + Write> Session<S> {
         }
         self.handle(message)?;
         Ok(true)
+    }
+
+    /// The next message. A client that keeps us waiting is watched, unless `statement_timeout` watches it already.
+    fn receive(&mut self, body: &mut Vec<u8>) -> Result<u8, ChannelError> {
+        let is_watched = self.is_active && self.start.settings.lock().timeout("statement_timeout").is_some();
+        if self.channel.has_message() || is_watched {
+            return self.channel.receive(body);
+        }
+        self.watch_idleness();
+        let tag = self.channel.receive(body);
+        self.clock.disarm();
+        tag
     }
 
     fn handle(&mut self, message: FrontendMessage<'_>) -> Result<(), Stop> {

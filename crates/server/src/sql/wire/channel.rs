@@ -64,9 +64,12 @@ impl<S: Read + Write> Channel<S> {
         self.pending().first().copied()
     }
 
-    /// Whether part of a message has arrived.
-    pub(crate) fn has_input(&self) -> bool {
-        self.next_tag().is_some()
+    /// Whether a whole message has arrived.
+    pub(crate) fn has_message(&self) -> bool {
+        match self.pending() {
+            [_tag, a, b, c, d, body @ ..] => u32::from_be_bytes([*a, *b, *c, *d]) as usize <= body.len() + 4,
+            _ => false,
+        }
     }
 
     /// Replaces `body` by that of the next message and returns its type byte; blocks until it is there.
