@@ -43,6 +43,20 @@ pub trait SessionEngine {
 
     /// Whether this session keeps others from writing.
     fn holds_turn(&self) -> bool;
+
+    /// As [`SessionEngine::before_write`], for VACUUM, which needs more room in the log than others.
+    fn before_vacuum(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError> {
+        self.before_write(limits)
+    }
+
+    /// A transaction begins, or a statement outside of one: what `now()` says from here on.
+    fn transaction_begins(&mut self) {}
+
+    /// The error of the SQL function that made the last statement fail, if it was one: SQLite carries only
+    /// its message.
+    fn take_function_failure(&mut self) -> Option<SqlError> {
+        None
+    }
 }
 
 /// What a session is told apart by.

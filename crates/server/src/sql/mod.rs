@@ -4,6 +4,7 @@
 //! What it needs of the node are traits ([`SessionHost`], [`SessionEngine`]); how
 //! others reach it are its [`Signals`]; one [`Timer`] watches the time limits of all.
 
+mod catalog_error;
 mod command;
 mod copy;
 mod error;

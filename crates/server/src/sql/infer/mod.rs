@@ -99,6 +99,8 @@ mod tests {
                  create table u (t_id integer references t, note varchar(9));",
             )
             .unwrap();
+        let flags = rusqlite::functions::FunctionFlags::SQLITE_UTF8;
+        connection.create_scalar_function("pg_is_in_recovery", 0, flags, |_| Ok(true)).unwrap();
         let guard = Guard::install(&connection, Arc::new(Signals::new(Box::new(|| {}))));
         let functions = |name: &str| (name == "pg_is_in_recovery").then_some(PgType::Bool);
         let tokens = split(sql);

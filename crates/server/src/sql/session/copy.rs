@@ -56,7 +56,7 @@ impl<S: Read + Write> Session<S> {
         let plan = std::rc::Rc::clone(&compiled.plan);
         if plan.writes {
             self.check_writable("COPY")?;
-            self.take_turn()?;
+            self.take_turn(false)?;
         }
         let mut has_row = self.step(compiled)?;
         self.has_read |= !plan.writes;
@@ -192,7 +192,7 @@ impl<S: Read + Write> Session<S> {
             return Ok(target.check_header(row, format)?);
         }
         target.bind(row, reader, format)?;
-        self.take_turn()?;
+        self.take_turn(false)?;
         let result = self.step(&mut target.compiled);
         target.compiled.statement.reset();
         match result {

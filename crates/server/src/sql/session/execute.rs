@@ -6,6 +6,7 @@ use crate::sql::plan::{Column, Compiled, Plan};
 use crate::sql::sqlite_error::sql_error;
 use crate::sql::state::SqlState;
 use crate::sql::statement::{SqliteFailure, Statement, Value};
+use crate::sql::tag::Verb;
 use crate::sql::value::{PgType, encode_binary, encode_text};
 use crate::sql::wire::{FieldDescription, Output};
 
@@ -93,7 +94,7 @@ impl<S: Read + Write> Session<S> {
         run.is_begun = true;
         if run.compiled.plan.writes {
             self.check_writable(run.compiled.plan.verb.name())?;
-            self.take_turn()?;
+            self.take_turn(run.compiled.plan.verb == Verb::Other("VACUUM"))?;
         }
         run.has_row = self.step(&mut run.compiled)?;
         self.has_read |= !run.compiled.plan.writes;
@@ -115,12 +116,15 @@ impl<S: Read + Write> Session<S> {
     }
 
     /// The next row of a statement, with what went wrong in the client's words.
-    pub(super) fn step(&self, compiled: &mut Compiled) -> Result<bool, SqlError> {
+    pub(super) fn step(&mut self, compiled: &mut Compiled) -> Result<bool, SqlError> {
         let result = compiled.statement.step();
         result.map_err(|failure| self.run_error(&compiled.plan, &failure))
     }
 
-    fn run_error(&self, plan: &Plan, failure: &SqliteFailure) -> SqlError {
+    fn run_error(&mut self, plan: &Plan, failure: &SqliteFailure) -> SqlError {
+        if let Some(failure) = self.engine.take_function_failure() {
+            return failure;
+        }
         // an interrupt has a reason that SQLite does not know
         match self.start.signals.check() {
             Err(reason) if failure.code & 0xff == rusqlite::ffi::SQLITE_INTERRUPT => reason,

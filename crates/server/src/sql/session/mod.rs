@@ -208,6 +208,9 @@ impl<S: Read + Write> Session<S> {
     /// A statement begins: it can be cancelled from here on.
     fn begin_statement(&mut self, text: &str) {
         self.registration.activity(Activity::Running(text));
+        if !self.transaction.is_open() {
+            self.engine.transaction_begins();
+        }
         if !self.is_active {
             self.is_active = true;
             self.start.signals.begin(self.engine.connection().get_interrupt_handle());

@@ -2,6 +2,7 @@ use std::io::{Read, Write};
 
 use super::execute::Run;
 use super::{Session, Stop};
+use crate::catalog;
 use crate::sql::command::Command;
 use crate::sql::error::SqlError;
 use crate::sql::lexer::{Token, split};
@@ -97,8 +98,26 @@ impl<S: Read + Write> Session<S> {
         let host = &self.host;
         let functions = |name: &str| host.function_type(name);
         let hints = TypeHints { stated, functions: &functions };
-        compile(self.engine.connection(), &self.guard, text, tokens, key, hints)
+        let connection = self.engine.connection();
+        // questions about the catalog are put into SQLite's grammar first
+        let Some(asked) = catalog::rewrite(source_of(text, tokens))? else {
+            return compile(connection, &self.guard, text, tokens, key, hints);
+        };
+        let statements = split(&asked.sql);
+        let asked_tokens = statements.first().map(Vec::as_slice).unwrap_or_default();
+        compile(connection, &self.guard, &asked.sql, asked_tokens, key.clone(), hints).map_err(|error| {
+            // the client's own text says where, if it fails in the same way
+            match compile(connection, &self.guard, text, tokens, key, hints) {
+                Err(own) if own.state() == error.state() => own,
+                _ => error.at(None),
+            }
+        })
     }
+}
+
+fn source_of<'a>(text: &'a str, tokens: &[Token<'_>]) -> &'a str {
+    let whole = tokens.first().zip(tokens.last());
+    whole.and_then(|(first, last)| text.get(first.start..last.end())).unwrap_or(text)
 }
 
 /// An error's position, from a byte offset (counted from 1) to the characters that the protocol counts.

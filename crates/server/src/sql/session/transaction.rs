@@ -74,14 +74,15 @@ impl<S: Read + Write> Session<S> {
     }
 
     /// Takes the turn, for as long as `lock_timeout` allows.
-    pub(super) fn take_turn(&mut self) -> Result<(), SqlError> {
+    pub(super) fn take_turn(&mut self, vacuums: bool) -> Result<(), SqlError> {
         if self.engine.holds_turn() {
             return Ok(());
         }
         let limit = self.start.settings.lock().timeout("lock_timeout");
         let deadline = limit.and_then(|limit| std::time::Instant::now().checked_add(limit));
         let limits = TurnLimits { deadline, cancel: self.start.signals.interrupted() };
-        let result = self.engine.before_write(limits);
+        let result =
+            if vacuums { self.engine.before_vacuum(limits) } else { self.engine.before_write(limits) };
         // a wait that was cancelled says why
         self.start.signals.check().and(result)
     }
@@ -141,7 +142,7 @@ impl<S: Read + Write> Session<S> {
         self.check_modes(modes)?;
         if modes.immediate {
             self.check_writable("BEGIN IMMEDIATE")?;
-            self.take_turn()?;
+            self.take_turn(false)?;
         }
         // what came before in the same string becomes part of it, as in PostgreSQL
         if !self.transaction.is_open() {
