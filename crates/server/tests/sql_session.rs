@@ -263,3 +263,102 @@ async fn psql_and_pgbench_work() {
     let (out, _) = psql("select count(*) from t");
     assert!(out.contains("242"), "{out}");
 }
+
+/// Statements whose whole error is kept in a file: one that changes its words changes them there.
+const REFUSED: &[&str] = &[
+    "select * from nope",
+    "select nope from t",
+    "selec 1",
+    "select (1",
+    "select 'é', nope()",
+    "create table t (a)",
+    "insert into t (z) values (1)",
+    "insert into t values (1, 'y', 1)",
+    "insert into t values (2, 'x', 1)",
+    "insert into t values (2, null, 1)",
+    "insert into t values (2, 'y', 0)",
+    "insert into u values (9)",
+    "insert into t (a) values ('x')",
+    "select json('{')",
+    "select abs(-9223372036854775807 - 1)",
+    "select $1",
+    "begin; insert into t values (1, 'x', 1); select 1",
+    "select 1",
+    "rollback",
+    "rollback to s",
+    "release s",
+    "vacuum; select 1",
+    "begin read only; delete from t",
+    "rollback",
+    "set nope = 1",
+    "set statement_timeout = 'soon'",
+    "show nope",
+    "attach 'x' as y",
+    "vacuum into 'x'",
+    "pragma journal_mode = delete",
+    "pragma wal_checkpoint",
+    "pragma writable_schema = on",
+    "pragma nope",
+    "select load_extension('x')",
+    "prepare transaction 'x'",
+    "declare c cursor for select 1",
+    "listen x",
+    "copy t from '/etc/passwd'",
+    "copy t from stdin (format binary)",
+    "copy t (nope) to stdout",
+    "deallocate nope",
+    "drop database postgres",
+    "wait for lsn 'x'",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_error_has_its_words() {
+    let server = Server::start().await;
+    let client = connect(&server).await;
+    client
+        .batch_execute(
+            "create table t (a integer primary key, b text unique not null, c integer check (c > 0));
+             create table u (t integer references t); insert into t values (1, 'x', 1)",
+        )
+        .await
+        .unwrap();
+    let mut found = String::new();
+    for sql in REFUSED {
+        found.push_str(sql);
+        found.push('\n');
+        if let Err(error) = client.batch_execute(sql).await {
+            found.push_str(&words(&error));
+        }
+        found.push('\n');
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/sql_errors.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &found).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(found, kept, "run with UPDATE_GOLDEN=1 if the change is meant");
+}
+
+fn words(error: &tokio_postgres::Error) -> String {
+    let Some(error) = error.as_db_error() else { return format!("    {error}\n") };
+    let mut words = format!("    {}: {}: {}\n", error.severity(), error.code().code(), error.message());
+    let position = match error.position() {
+        Some(tokio_postgres::error::ErrorPosition::Original(position)) => Some(position.to_string()),
+        _ => None,
+    };
+    let more = [
+        ("detail", error.detail()),
+        ("hint", error.hint()),
+        ("position", position.as_deref()),
+        ("context", error.where_()),
+        ("table", error.table()),
+        ("column", error.column()),
+        ("constraint", error.constraint()),
+    ];
+    for (name, text) in more {
+        if let Some(text) = text {
+            words.push_str(&format!("    {name}: {text}\n"));
+        }
+    }
+    words
+}

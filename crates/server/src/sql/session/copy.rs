@@ -277,8 +277,9 @@ impl Target {
     }
 }
 
+// in the quotes that SQLite never takes for those of a string: an unknown name has to be an error
 fn list(columns: &[String]) -> String {
     let quoted: Vec<String> =
-        columns.iter().map(|column| format!("\"{}\"", column.replace('"', "\"\""))).collect();
+        columns.iter().map(|column| format!("`{}`", column.replace('`', "``"))).collect();
     quoted.join(", ")
 }

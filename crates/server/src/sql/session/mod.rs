@@ -182,15 +182,23 @@ impl<S: Read + Write> Session<S> {
             self.channel.output.error(&error);
         }
         if std::mem::take(&mut self.has_read) {
-            let horizon = self.engine.read_horizon()?;
-            self.host.wait_for_flush(horizon, &self.start)?;
+            let horizon = self.engine.read_horizon();
+            let flushed = horizon.and_then(|horizon| self.host.wait_for_flush(horizon, &self.start));
+            if let Err(error) = flushed {
+                // rows that a crash could still take back must not be shown
+                self.channel.output.clear();
+                return Err(error.into());
+            }
         }
         Ok(())
     }
 
     /// ReadyForQuery, and all that goes before it.
     fn ready(&mut self) -> Result<(), Stop> {
-        self.settle()?;
+        match self.settle() {
+            Err(Stop::Sql(error)) if !error.ends_session() => self.report(&error),
+            settled => settled?,
+        }
         self.tell_settings();
         self.channel.output.ready_for_query(self.transaction.status());
         if std::mem::take(&mut self.is_active) {
@@ -246,8 +254,9 @@ impl<S: Read + Write> Session<S> {
         self.fail_transaction();
     }
 
-    /// The last words to a client. What it did and did not commit is undone when the session is dropped.
+    /// The last words to a client. What it did not commit is undone first: it may not listen, and others wait.
     fn part(&mut self, error: &SqlError) -> Result<(), ChannelError> {
+        self.roll_back();
         // answers whose commit is not known to hold must not be sent
         if self.unacknowledged.take().is_some() {
             self.channel.output.clear();
