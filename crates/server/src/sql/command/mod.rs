@@ -1,3 +1,14 @@
+//! Statements told apart by their first words, before SQLite sees them.
+
+mod cursor;
+mod setting;
+mod transaction;
+mod wait;
+
+pub(super) use self::cursor::Cursor;
+use self::setting::{alter_system, set, setting_name};
+use self::transaction::transaction;
+use self::wait::wait_for_lsn;
 use super::error::SqlError;
 use super::lexer::{Token, TokenKind};
 use super::state::SqlState;
@@ -115,85 +126,6 @@ pub(super) enum Command {
     Copy,
 }
 
-/// A statement's tokens, read from the front.
-pub(super) struct Cursor<'t, 'a> {
-    tokens: &'t [Token<'a>],
-    at: usize,
-}
-
-impl<'t, 'a> Cursor<'t, 'a> {
-    pub(super) fn new(tokens: &'t [Token<'a>]) -> Cursor<'t, 'a> {
-        Cursor { tokens, at: 0 }
-    }
-
-    pub(super) fn peek(&self) -> Option<Token<'a>> {
-        self.tokens.get(self.at).copied()
-    }
-
-    pub(super) fn next(&mut self) -> Option<Token<'a>> {
-        let token = self.peek();
-        self.at += usize::from(token.is_some());
-        token
-    }
-
-    pub(super) fn rest(&self) -> &'t [Token<'a>] {
-        self.tokens.get(self.at..).unwrap_or_default()
-    }
-
-    /// Takes the next token if it is one of those keywords.
-    pub(super) fn take(&mut self, keywords: &[&str]) -> bool {
-        let found = self.peek().is_some_and(|token| token.is_any(keywords));
-        self.at += usize::from(found);
-        found
-    }
-
-    /// Takes the next token if it is of that kind.
-    pub(super) fn take_kind(&mut self, kind: TokenKind) -> bool {
-        let found = self.peek().is_some_and(|token| token.kind == kind);
-        self.at += usize::from(found);
-        found
-    }
-
-    /// Takes all of the words, or none.
-    pub(super) fn take_all(&mut self, words: &[&str]) -> bool {
-        let found = words.len() <= self.rest().len() && self.rest().iter().zip(words).all(|(t, w)| t.is(w));
-        if found {
-            self.at += words.len();
-        }
-        found
-    }
-
-    pub(super) fn expect(&mut self, keyword: &str) -> Result<(), SqlError> {
-        if self.take(&[keyword]) { Ok(()) } else { Err(self.unexpected()) }
-    }
-
-    pub(super) fn name(&mut self) -> Result<String, SqlError> {
-        match self.peek() {
-            Some(token) if matches!(token.kind, TokenKind::Word | TokenKind::QuotedIdentifier) => {
-                self.at += 1;
-                Ok(token.value())
-            }
-            _ => Err(self.unexpected()),
-        }
-    }
-
-    pub(super) fn end(&self) -> Result<(), SqlError> {
-        if self.peek().is_none() { Ok(()) } else { Err(self.unexpected()) }
-    }
-
-    /// The syntax error at the next token. Its position is a byte offset, counted from 1.
-    pub(super) fn unexpected(&self) -> SqlError {
-        match (self.peek(), self.tokens.last()) {
-            (Some(token), _) => {
-                SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{}\"", token.text))
-                    .at(Some(token.start + 1))
-            }
-            (None, last) => SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input")
-                .at(last.map(|token| token.end() + 1)),
-        }
-    }
-}
-
 impl Command {
     /// Tells a statement apart by its tokens, which are not empty.
     /// Positions of errors are byte offsets into the text, counted from 1.
@@ -262,160 +194,6 @@ impl Command {
     }
 }
 
-fn transaction(keyword: &str, cursor: &mut Cursor<'_, '_>) -> Result<Command, SqlError> {
-    let command = match keyword {
-        "start" => {
-            cursor.expect("transaction")?;
-            Command::Begin(modes(cursor)?)
-        }
-        "begin" => {
-            let immediate = cursor.take(&["immediate", "exclusive"]);
-            cursor.take(&["deferred"]);
-            cursor.take(&["work", "transaction"]);
-            let modes = modes(cursor)?;
-            Command::Begin(TransactionModes { immediate, ..modes })
-        }
-        "commit" | "end" => {
-            if cursor.take(&["prepared"]) {
-                return Err(no_two_phase());
-            }
-            cursor.take(&["work", "transaction"]);
-            Command::Commit { chain: chain(cursor)? }
-        }
-        "rollback" | "abort" => {
-            if cursor.take(&["prepared"]) {
-                return Err(no_two_phase());
-            }
-            cursor.take(&["work", "transaction"]);
-            if cursor.take(&["to"]) {
-                cursor.take(&["savepoint"]);
-                Command::RollbackTo(cursor.name()?)
-            } else {
-                Command::Rollback { chain: chain(cursor)? }
-            }
-        }
-        "savepoint" => Command::Savepoint(cursor.name()?),
-        "release" => {
-            cursor.take(&["savepoint"]);
-            Command::Release(cursor.name()?)
-        }
-        _ if cursor.take(&["transaction"]) => return Err(no_two_phase()),
-        _ => return Err(not_supported("prepare")),
-    };
-    cursor.end()?;
-    Ok(command)
-}
-
-// isolation levels are read and not kept: every SQLite transaction is serializable
-fn modes(cursor: &mut Cursor<'_, '_>) -> Result<TransactionModes, SqlError> {
-    let mut modes = TransactionModes::default();
-    loop {
-        if cursor.take_all(&["isolation", "level"]) {
-            let known = cursor.take(&["serializable"])
-                || cursor.take_all(&["repeatable", "read"])
-                || cursor.take_all(&["read", "committed"])
-                || cursor.take_all(&["read", "uncommitted"]);
-            if !known {
-                return Err(cursor.unexpected());
-            }
-        } else if cursor.take_all(&["read", "only"]) {
-            modes.read_only = Some(true);
-        } else if cursor.take_all(&["read", "write"]) {
-            modes.read_only = Some(false);
-        } else if !(cursor.take_all(&["not", "deferrable"]) || cursor.take(&["deferrable"])) {
-            return Ok(modes);
-        }
-        cursor.take_kind(TokenKind::Comma);
-    }
-}
-
-fn chain(cursor: &mut Cursor<'_, '_>) -> Result<bool, SqlError> {
-    if !cursor.take(&["and"]) {
-        return Ok(false);
-    }
-    let chain = !cursor.take(&["no"]);
-    cursor.expect("chain")?;
-    Ok(chain)
-}
-
-fn set(cursor: &mut Cursor<'_, '_>) -> Result<Command, SqlError> {
-    if cursor.take_all(&["session", "characteristics", "as", "transaction"]) {
-        let modes = modes(cursor)?;
-        cursor.end()?;
-        return Ok(Command::SetTransaction { modes, session: true });
-    }
-    let local = cursor.take(&["local"]);
-    cursor.take(&["session"]);
-    if cursor.take(&["transaction"]) {
-        let modes = modes(cursor)?;
-        cursor.end()?;
-        return Ok(Command::SetTransaction { modes, session: false });
-    }
-    let name = setting_name(cursor)?;
-    let takes_value_directly = matches!(name.as_str(), "timezone" | "client_encoding");
-    if !(cursor.take(&["to"]) || cursor.take_kind(TokenKind::Equals) || takes_value_directly) {
-        return Err(cursor.unexpected());
-    }
-    let value = setting_value(cursor)?;
-    cursor.end()?;
-    Ok(Command::Set { name, value, local })
-}
-
-// a name, possibly of two parts, or one of the spellings with a space
-fn setting_name(cursor: &mut Cursor<'_, '_>) -> Result<String, SqlError> {
-    if cursor.take_all(&["time", "zone"]) {
-        return Ok("timezone".to_owned());
-    }
-    if cursor.take_all(&["transaction", "isolation", "level"]) {
-        return Ok("transaction_isolation".to_owned());
-    }
-    if cursor.take(&["names"]) {
-        return Ok("client_encoding".to_owned());
-    }
-    if cursor.take_all(&["session", "authorization"]) {
-        return Ok("session_authorization".to_owned());
-    }
-    let mut name = cursor.name()?;
-    while cursor.take_kind(TokenKind::Dot) {
-        name = format!("{name}.{}", cursor.name()?);
-    }
-    Ok(name)
-}
-
-// one value, or a list of them; `None` is DEFAULT
-fn setting_value(cursor: &mut Cursor<'_, '_>) -> Result<Option<String>, SqlError> {
-    if cursor.take(&["default"]) {
-        return Ok(None);
-    }
-    let mut values = Vec::new();
-    loop {
-        let mut value = String::new();
-        match cursor.peek() {
-            Some(sign) if matches!(sign.text, "-" | "+") => {
-                cursor.next();
-                value.push_str(if sign.text == "-" { "-" } else { "" });
-            }
-            _ => {}
-        }
-        match cursor.peek() {
-            Some(token)
-                if matches!(
-                    token.kind,
-                    TokenKind::Word | TokenKind::QuotedIdentifier | TokenKind::String | TokenKind::Number
-                ) =>
-            {
-                value.push_str(&token.value());
-                cursor.next();
-            }
-            _ => return Err(cursor.unexpected()),
-        }
-        values.push(value);
-        if !cursor.take_kind(TokenKind::Comma) {
-            return Ok(Some(values.join(", ")));
-        }
-    }
-}
-
 fn discard(cursor: &mut Cursor<'_, '_>) -> Result<Discard, SqlError> {
     if cursor.take(&["all"]) {
         Ok(Discard::All)
@@ -456,71 +234,6 @@ fn create_database(cursor: &mut Cursor<'_, '_>) -> Result<Command, SqlError> {
     Ok(Command::CreateDatabase { name, page_size })
 }
 
-fn alter_system(cursor: &mut Cursor<'_, '_>) -> Result<Command, SqlError> {
-    let command = if cursor.take(&["reset"]) {
-        let name = setting_name(cursor)?;
-        Command::AlterSystem { name: Some(name).filter(|name| name != "all"), value: None }
-    } else {
-        cursor.expect("set")?;
-        let name = setting_name(cursor)?;
-        if !(cursor.take(&["to"]) || cursor.take_kind(TokenKind::Equals)) {
-            return Err(cursor.unexpected());
-        }
-        Command::AlterSystem { name: Some(name), value: setting_value(cursor)? }
-    };
-    cursor.end()?;
-    Ok(command)
-}
-
-fn wait_for_lsn(cursor: &mut Cursor<'_, '_>) -> Result<Command, SqlError> {
-    cursor.expect("for")?;
-    cursor.expect("lsn")?;
-    let Some(lsn) = cursor.peek().filter(|token| token.kind == TokenKind::String) else {
-        return Err(cursor.unexpected());
-    };
-    cursor.next();
-    let (mut timeout_ms, mut no_throw) = (None, false);
-    cursor.take(&["with"]);
-    if cursor.take_kind(TokenKind::Open) {
-        loop {
-            if cursor.take(&["timeout"]) {
-                let value = cursor.next().ok_or_else(|| cursor.unexpected())?;
-                timeout_ms = milliseconds(&value.value())?;
-            } else if cursor.take(&["no_throw"]) {
-                no_throw = true;
-            } else {
-                return Err(cursor.unexpected());
-            }
-            if cursor.take_kind(TokenKind::Close) {
-                break;
-            }
-            if !cursor.take_kind(TokenKind::Comma) {
-                return Err(cursor.unexpected());
-            }
-        }
-    }
-    cursor.end()?;
-    Ok(Command::WaitForLsn { lsn: lsn.value(), timeout_ms, no_throw })
-}
-
-// 0 waits for ever, as in PostgreSQL
-fn milliseconds(text: &str) -> Result<Option<u64>, SqlError> {
-    let trimmed = text.trim();
-    let digits = trimmed.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
-    let factor = match trimmed.get(digits.len()..).map(str::trim) {
-        Some("" | "ms") => Some(1),
-        Some("s") => Some(1_000),
-        Some("min") => Some(60_000),
-        Some("h") => Some(3_600_000),
-        _ => None,
-    };
-    let value =
-        digits.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
-    let invalid =
-        || SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid timeout value: \"{text}\""));
-    Ok(Some(value.ok_or_else(invalid)?).filter(|&value| value > 0))
-}
-
 fn vacuum(tokens: &[Token<'_>]) -> Result<Command, SqlError> {
     if tokens.iter().any(|token| token.is("into")) {
         return Err(SqlError::new(
@@ -539,10 +252,6 @@ fn not_supported(keyword: &str) -> SqlError {
 
 fn no_notifications(keyword: &str) -> SqlError {
     not_supported(keyword).with_detail("There are no notifications between sessions.")
-}
-
-fn no_two_phase() -> SqlError {
-    SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "two-phase commit is not supported")
 }
 
 fn no_attach() -> SqlError {
