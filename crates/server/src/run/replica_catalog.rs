@@ -10,8 +10,8 @@ use walship_types::{DatabaseId, DatabaseName};
 const SESSIONS_END_WAIT: Duration = Duration::from_secs(30);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Lets sessions into the databases that replay opens, and ends them where the
-/// leader dropped one.
+/// Tells the engine what replay opens and drops, ends the sessions of what is
+/// dropped, and logs what stops.
 pub(crate) struct ReplicaCatalog {
     pub(crate) databases: Arc<Databases>,
     pub(crate) backends: Arc<Backends>,
@@ -19,15 +19,16 @@ pub(crate) struct ReplicaCatalog {
 
 impl RedoCatalog for ReplicaCatalog {
     fn opened(&self, database: &ReplayedDatabase<'_>) -> Result<(), EngineError> {
-        // replay opens a database again after a change of its encoding
-        if self.databases.get(database.name.as_str()).is_ok() {
-            return Ok(());
+        // replay opens a database again when its text encoding becomes known
+        match self.databases.get(database.name.as_str()) {
+            Ok(open) if open.id() == database.id => Ok(()),
+            _ => self.databases.opened(database),
         }
-        self.databases.attach(database.id, database.name).map(|_| ())
     }
 
     fn dropping(&self, id: DatabaseId, name: &DatabaseName) -> Result<(), EngineError> {
-        let Some(database) = self.databases.detach(id) else { return Ok(()) };
+        let Ok(database) = self.databases.get(name.as_str()) else { return Ok(()) };
+        self.databases.dropping(id, name)?;
         let deadline = Instant::now() + SESSIONS_END_WAIT;
         while database.sessions() > 0 && Instant::now() < deadline {
             for backend in self.backends.list() {
@@ -44,6 +45,7 @@ impl RedoCatalog for ReplicaCatalog {
     }
 
     fn stopped(&self, stop: &ReplayStop) {
+        self.databases.stopped(stop);
         tracing::error!(
             event = "replay_stopped", database = %stop.database, lsn = %stop.lsn, sqlstate = "XX001",
             hint = stop.hint(), "{stop}"
