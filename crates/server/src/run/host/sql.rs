@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use walship_engine::{EngineError, EngineErrorKind, Session, WaitLimits};
 use walship_node::{BackendGuard, BackendKind, BackendStart, BackendState, Interrupt, check_slot_name};
 use walship_settings::{AutoConf, SessionIdentity, SessionSettings, SynchronousCommit, Typed as _};
-use walship_types::{DatabaseName, Lsn, PageSize};
+use walship_types::{DatabaseName, Lsn, PageSize, Timestamp};
 use walship_wal::{PositionWatch, WaitOutcome};
 
 use crate::catalog::{self, SessionContext};
@@ -228,16 +228,39 @@ struct NodeSession {
     start: SessionStart,
 }
 
+impl NodeSession {
+    /// Tells the engine whether readers have to wait for what is about to be written.
+    fn follow_settings(&mut self) {
+        let asynchronous = self.start.settings.lock().synchronous_commit() == SynchronousCommit::Off;
+        self.session.set_asynchronous(asynchronous);
+    }
+}
+
+fn wait_limits(limits: TurnLimits<'_>) -> WaitLimits<'_> {
+    WaitLimits { deadline: limits.deadline, cancel: limits.cancel }
+}
+
 impl SessionEngine for NodeSession {
     fn connection(&self) -> &Connection {
         self.session.connection()
     }
 
     fn before_write(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError> {
-        let asynchronous = self.start.settings.lock().synchronous_commit() == SynchronousCommit::Off;
-        self.session.set_asynchronous(asynchronous);
-        let limits = WaitLimits { deadline: limits.deadline, cancel: limits.cancel };
-        self.session.before_write(&limits).map_err(|e| engine_error(&self.node, &e))
+        self.follow_settings();
+        self.session.before_write(&wait_limits(limits)).map_err(|e| engine_error(&self.node, &e))
+    }
+
+    fn before_vacuum(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError> {
+        self.follow_settings();
+        self.session.before_vacuum(&wait_limits(limits)).map_err(|e| engine_error(&self.node, &e))
+    }
+
+    fn transaction_begins(&mut self) {
+        self.context.set_transaction_start(Timestamp::now());
+    }
+
+    fn take_function_failure(&mut self) -> Option<SqlError> {
+        self.context.take_failure().map(Into::into)
     }
 
     fn after_statement(&mut self) -> Result<Option<Lsn>, SqlError> {
