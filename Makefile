@@ -30,7 +30,7 @@ bench: install-deps ## commits per second, log bytes, replay rate, memory, besid
 	@$(TARGET_DIR)/release/bench
 
 fixtures: ## regenerates fixtures/; leaves the tree unchanged
-	$(CARGO) run --locked -q -p walship-wal --example fixtures
+	$(CARGO) run --locked -q -p walship-wal --example make_fixtures
 
 fmt: ## formatting, checked
 	$(CARGO) fmt --all --check
