@@ -78,7 +78,7 @@ impl Lab {
 
     /// Runs `walctl` to its end.
     pub fn walctl(&self, arguments: &[&str]) -> Output {
-        output_of(Command::new(program("walctl")).args(arguments).current_dir(self.path()))
+        self.run("walctl", arguments)
     }
 
     /// Brings an SQLite file into `leader` as database `name` with `walctl import`.
@@ -91,7 +91,11 @@ impl Lab {
 
     /// Runs one of our programs to its end in the test's directory.
     pub fn run(&self, name: &str, arguments: &[&str]) -> Output {
-        output_of(Command::new(program(name)).args(arguments).current_dir(self.path()))
+        let mut command = Command::new(program(name));
+        for variable in ["PGDATA", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD"] {
+            command.env_remove(variable);
+        }
+        output_of(command.args(arguments).current_dir(self.path()))
     }
 }
 
