@@ -454,6 +454,9 @@ fn attach(path: &Path) -> Result<(Connection, u32), DbPageError> {
     for (number, encoding) in (1..).zip(ENCODINGS) {
         let attached = Connection::open_with_flags(":memory:", flags).and_then(|connection| {
             connection.execute_batch(&format!("PRAGMA encoding='{encoding}'"))?;
+            // a copy that was taken under writes may be shorter than its first page says,
+            // which is damage to SQLite unless the schema is declared writable
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
             connection.execute("ATTACH ?1 AS replica", [name])?;
             Ok(connection)
         });
