@@ -33,6 +33,14 @@ impl Output {
         self.stderr
     }
 
+    /// Standard error without the log, whose lines begin with the time: what a server
+    /// says when it gives up.
+    pub fn without_log(mut self) -> Output {
+        let lines = self.stderr.lines().filter(|line| !line.starts_with("20"));
+        self.stderr = lines.collect::<Vec<_>>().join("\n");
+        self
+    }
+
     /// Everything, as a golden file keeps it.
     pub fn transcript(&self) -> String {
         let status = self.status.map_or("killed".to_owned(), |code| code.to_string());

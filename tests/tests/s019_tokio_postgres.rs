@@ -47,7 +47,10 @@ async fn values_in_and_out() {
     assert_eq!(swapped.get::<_, String>(0), "plain");
     let cast: i64 = client.query_one("SELECT CAST($1 AS INTEGER) + 1", &[&41_i64]).await.unwrap().get(0);
     assert_eq!(cast, 42);
-    assert_identical(&leader, &follower, "postgres");
+    // a thread of its own, because the comparison waits in a runtime of its own
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_identical(&leader, &follower, "postgres")).join().unwrap()
+    });
 }
 
 #[tokio::test]

@@ -61,8 +61,8 @@ fn waldump_says_where_the_damage_is() {
     let segment = leader.dir().join("pg_wal/000000010000000000000001");
     let file = std::fs::File::options().read(true).write(true).open(&segment).unwrap();
     let mut byte = [0];
-    file.read_exact_at(&mut byte, 9000).unwrap();
-    file.write_all_at(&[byte[0] ^ 0x10], 9000).unwrap();
+    file.read_exact_at(&mut byte, 3000).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], 3000).unwrap();
     let output = lab.walctl(&["waldump", &leader.dir().to_string_lossy()]);
     assert_eq!(output.status, Some(1), "{}", output.transcript());
     assert!(output.stderr.contains("000000010000000000000001"), "the file is not named: {}", output.stderr);
@@ -86,8 +86,7 @@ fn controldata_and_init() {
 #[test]
 fn a_log_of_small_segments_crosses_many_of_them() {
     let lab = Lab::new();
-    lab.walctl(&["init", "-D", "leader", "--wal-segment-size", "1MB"]).success();
-    let leader = lab.leader();
+    let leader = lab.leader_with(&["--wal-segment-size", "1MB"]);
     let follower = lab.follower(&leader);
     assert_eq!(leader.sql("SHOW wal_segment_size"), "1MB");
     leader.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB)");

@@ -26,12 +26,19 @@ fn a_cut_connection_is_made_again() {
 #[test]
 fn a_half_open_connection_is_noticed_on_both_sides() {
     let lab = Lab::new();
-    let leader = lab.leader_with(&["-c", "wal_sender_timeout=2s"]);
+    let leader = lab.leader_with(&["-c", "wal_sender_timeout=2s", "-c", "wal_receiver_status_interval=1s"]);
     let proxy = Proxy::to(leader.port());
     let follower = lab.follower_with(
         "follower",
         proxy.port(),
-        &["-c", "wal_receiver_timeout=2s", "-c", "wal_retrieve_retry_interval=200ms"],
+        &[
+            "-c",
+            "wal_receiver_timeout=2s",
+            "-c",
+            "wal_receiver_status_interval=1s",
+            "-c",
+            "wal_retrieve_retry_interval=200ms",
+        ],
     );
     leader.sql("CREATE TABLE t(v)");
     walship_tests::wait_caught_up(&leader, &follower);
