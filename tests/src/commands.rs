@@ -1,6 +1,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
+use crate::process::signal_process;
 use crate::programs::postgres_program;
 
 /// What a program that ran to its end has said.
@@ -59,13 +62,26 @@ impl Output {
 /// # Panics
 /// When it cannot be started.
 pub fn output_of(command: &mut Command) -> Output {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|e| panic!("start {}: {e}", command.get_program().to_string_lossy()));
+    let name = command.get_program().to_string_lossy().into_owned();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.unwrap_or_else(|e| panic!("start {name}: {e}"));
+    let (done, watch) = std::sync::mpsc::channel::<()>();
+    let pid = child.id();
+    let watchdog = std::thread::spawn(move || {
+        if watch.recv_timeout(RUN_LIMIT) == Err(RecvTimeoutError::Timeout) {
+            signal_process(pid, libc::SIGKILL);
+        }
+    });
+    let output = child.wait_with_output().unwrap_or_else(|e| panic!("wait for {name}: {e}"));
+    drop(done);
+    watchdog.join().expect("the watchdog ends");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned();
     Output { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
+
+/// A program that was to come to its end by itself and does not is killed after this
+/// time; its status is then none.
+const RUN_LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs SQL in the stock `sqlite3` program on a database file and returns its output;
 /// it waits for locks, as programs do.

@@ -49,7 +49,7 @@ async fn values_in_and_out() {
     assert_eq!(cast, 42);
     // a thread of its own, because the comparison waits in a runtime of its own
     std::thread::scope(|scope| {
-        scope.spawn(|| assert_identical(&leader, &follower, "postgres")).join().unwrap()
+        scope.spawn(|| assert_identical(&leader, &follower, "postgres")).join().unwrap();
     });
 }
 

@@ -14,16 +14,16 @@ fn a_client_vanishes_in_the_middle_of_copy() {
     leader.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)");
     for rows in [10, 100_000] {
         let mut psql = leader.psql_command("postgres");
-        let mut child = psql.args(["-c", "COPY t FROM STDIN"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = psql.args(["-c", "COPY t(v) FROM STDIN"]).stdin(Stdio::piped()).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         for id in 0..rows {
-            writeln!(input, "{id}\tsome text for this row").unwrap();
+            writeln!(input, "some text for row {id}").unwrap();
         }
         input.flush().unwrap();
         wait_until("the copy has begun", || {
-            leader
-                .sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY t%' AND state = 'active'")
-                == "1"
+            leader.sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY t(v)%' AND state = 'active'",
+            ) == "1"
         });
         child.kill().unwrap();
         child.wait().unwrap();

@@ -79,7 +79,7 @@ fn writers_get_their_turn_in_the_order_in_which_they_came() {
             session.run(&format!("INSERT INTO t(client) VALUES ({client})"));
         }));
         walship_tests::wait_until("the next writer waits in the queue", || {
-            let waiters = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            let waiters = "SELECT waiting_writers FROM walship_stat_database WHERE datname = 'postgres'";
             watcher.value(waiters) == (client + 1).to_string()
         });
     }

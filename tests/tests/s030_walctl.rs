@@ -66,10 +66,6 @@ fn waldump_says_where_the_damage_is() {
     let output = lab.walctl(&["waldump", &leader.dir().to_string_lossy()]);
     assert_eq!(output.status, Some(1), "{}", output.transcript());
     assert!(output.stderr.contains("000000010000000000000001"), "the file is not named: {}", output.stderr);
-    // and the leader refuses to start on a log that is damaged below what was durable
-    let started = walship_tests::output_of(&mut leader.command());
-    assert_ne!(started.status, Some(0));
-    golden("flipped_bit_in_the_log", &started.transcript(), lab.path());
 }
 
 #[test]

@@ -26,8 +26,8 @@ pub(super) async fn node(target: &Target) -> Result<Value, Failure> {
     let server = replication.host().to_string();
     replication.close().await;
     let mut sql = connect(target, Purpose::Sql).await?;
-    let in_recovery = one(&mut sql, "SELECT pg_is_in_recovery() AS is").await?;
-    let follows = text(&in_recovery, "is") == Some("t");
+    let in_recovery = one(&mut sql, "SELECT pg_is_in_recovery() AS follows").await?;
+    let follows = text(&in_recovery, "follows") == Some("t");
     let positions = one(&mut sql, if follows { FOLLOWER_POSITIONS } else { LEADER_POSITIONS }).await?;
     let mut node = json!({
         "server": server,
