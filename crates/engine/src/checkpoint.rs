@@ -7,7 +7,7 @@ use walship_wal::payload::{Checkpoint, DatabaseState};
 use walship_wal::{RecordKind, WalWriter};
 
 use crate::EngineError;
-use crate::capture::Author;
+use crate::capture::{Author, Logged};
 use crate::database::Database;
 use crate::databases::Databases;
 use crate::page::HashFile;
@@ -112,17 +112,16 @@ impl Database {
     fn state(&self) -> Result<DatabaseState, EngineError> {
         // what SQLite committed and the log could not take would be missing
         self.check_open()?;
-        let capture = self.capture.lock();
-        let capture =
-            capture.as_ref().ok_or_else(|| EngineError::NoStart { database: self.name().clone() })?;
-        let position = capture.position();
-        let hashes = &capture.hashes().lock().hashes;
+        // not through the capture: whoever holds that may be waiting for this redo point
+        let logged = self.logged.lock().clone();
+        let logged = logged.ok_or_else(|| EngineError::NoStart { database: self.name().clone() })?;
+        let Logged { pages, checksum, position } = *logged.lock();
         Ok(DatabaseState {
             id: self.id(),
             name: self.name().clone(),
             page_size: self.page_size(),
-            pages: hashes.pages(),
-            checksum: hashes.checksum(),
+            pages,
+            checksum,
             position,
         })
     }

@@ -9,7 +9,7 @@ use walship_types::{DatabaseId, DatabaseName, Lsn, PageSize};
 use walship_wal::WalWriter;
 
 use crate::EngineError;
-use crate::capture::{Author, Capture, Captured, Log};
+use crate::capture::{Author, Capture, Captured, Log, Logged};
 use crate::maintenance::Maintenance;
 use crate::page::TrackedHashes;
 use crate::published::{Advance, Published};
@@ -34,6 +34,8 @@ pub struct Database {
     /// What of the -wal is in the log, on a leader. Used with the turn, and by a
     /// checkpoint while no commit is in flight.
     pub(crate) capture: Mutex<Option<Capture>>,
+    /// The capture's own, for redo points; protects the pointer.
+    pub(crate) logged: Mutex<Option<Arc<Mutex<Logged>>>>,
     /// The pin and the connections of maintenance, on a leader.
     pub(crate) maintenance: Mutex<Option<Maintenance>>,
     sessions: AtomicUsize,
@@ -86,6 +88,7 @@ impl Database {
             published: Published::default(),
             wal_index,
             capture: Mutex::new(None),
+            logged: Mutex::new(None),
             maintenance: Mutex::new(None),
             sessions: AtomicUsize::new(0),
             closed: RwLock::new(None),

@@ -44,6 +44,7 @@ impl Database {
         let cache_bytes = self.shared.options.capture_cache_bytes;
         let capture = Capture::new(self.id(), wal, start.position, start.hashes, cache_bytes);
         self.set_hashes(Arc::clone(capture.hashes()));
+        *self.logged.lock() = Some(Arc::clone(capture.logged()));
         *self.capture.lock() = Some(capture);
         self.capture(&turn, Author::Engine, true, writer)?;
         if !pinned {
@@ -58,6 +59,7 @@ impl Database {
     /// Ends capturing, when the node stops to lead.
     pub(crate) fn stop_leading(&self) {
         *self.maintenance.lock() = None;
+        *self.logged.lock() = None;
         *self.capture.lock() = None;
     }
 }

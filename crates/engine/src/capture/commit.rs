@@ -2,7 +2,7 @@ use walship_types::{Lsn, PageNo, SqliteWalPosition};
 
 use super::frames::CommitFrames;
 use super::parts::{CommitEnd, Parts};
-use super::{Author, Capture, LARGE_BYTES, Log};
+use super::{Author, Capture, LARGE_BYTES, Log, Logged};
 use crate::EngineError;
 use crate::page::{changed_ranges, page_hash};
 
@@ -68,6 +68,8 @@ impl Capture {
         self.entries = entries;
         self.position = position;
         self.sealed = false;
+        *self.logged.lock() = Logged { pages: commit.pages, checksum, position };
+        drop(guard);
         Ok(end)
     }
 

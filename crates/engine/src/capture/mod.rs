@@ -10,6 +10,8 @@ pub(crate) use parts::{CommitEnd, Parts};
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use walship_types::{DatabaseId, PageSize, SqliteWalGeneration, SqliteWalPosition};
 use walship_wal::WalWriter;
 
@@ -40,9 +42,20 @@ pub(crate) struct Capture {
     /// The -wal up to `position` may restart: it is in the log, sealed and durable.
     sealed: bool,
     hashes: Arc<TrackedHashes>,
+    logged: Arc<Mutex<Logged>>,
     cache: PageCache,
     /// Memory for the entries of a commit.
     entries: Vec<u8>,
+}
+
+/// What the log says of a database after its last commit. Changes only while that
+/// commit is in flight, so a redo point finds what is true there, without waiting for
+/// the capture, which may itself be waiting for the redo point to be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Logged {
+    pub(crate) pages: u32,
+    pub(crate) checksum: u64,
+    pub(crate) position: SqliteWalPosition,
 }
 
 /// Where the log goes, and the guard that keeps redo points out of commits.
@@ -74,6 +87,7 @@ impl Capture {
         cache_bytes: usize,
     ) -> Capture {
         let page_size = hashes.page_size();
+        let logged = Logged { pages: hashes.pages(), checksum: hashes.checksum(), position };
         let hashes = Arc::new(TrackedHashes::new(hashes));
         Capture {
             database,
@@ -82,6 +96,7 @@ impl Capture {
             position,
             sealed: false,
             hashes,
+            logged: Arc::new(Mutex::new(logged)),
             cache: PageCache::new(page_size, cache_bytes),
             entries: Vec::new(),
         }
@@ -95,6 +110,11 @@ impl Capture {
     /// What the log says of the pages.
     pub(crate) fn hashes(&self) -> &Arc<TrackedHashes> {
         &self.hashes
+    }
+
+    /// What the log says, for whoever sets a redo point.
+    pub(crate) fn logged(&self) -> &Arc<Mutex<Logged>> {
+        &self.logged
     }
 
     /// The -wal that is captured.
@@ -168,6 +188,7 @@ impl Capture {
 
     fn start_generation(&mut self, generation: SqliteWalGeneration) {
         self.position = SqliteWalPosition { generation, frame: 0, checksum: (0, 0) };
+        self.logged.lock().position = self.position;
         self.sealed = false;
     }
 }

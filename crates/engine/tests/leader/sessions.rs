@@ -72,6 +72,45 @@ fn sessions_write_in_turns_and_readers_wait_for_what_they_saw() {
 }
 
 #[test]
+fn redo_points_are_set_beside_writers() {
+    let leader = Leader::with_database(4096, |_| {});
+    write(&mut leader.session(), "CREATE TABLE t(n INTEGER PRIMARY KEY)").unwrap();
+    let (ended, wait) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut session = leader.session();
+                    for _ in 0..COMMITS {
+                        write(&mut session, "INSERT INTO t SELECT coalesce(max(n), 0) + 1 FROM t").unwrap();
+                    }
+                })
+            })
+            .collect();
+        let databases = &leader.databases;
+        let checkpointer = scope.spawn(move || {
+            let mut redo = Lsn::INVALID;
+            while writers.iter().any(|writer| !writer.is_finished()) {
+                let done = databases.checkpoint(false).unwrap();
+                assert!(done.redo >= redo && done.databases[0].pages > 0);
+                redo = done.redo;
+            }
+            ended.send(()).unwrap();
+        });
+        // writers and checkpoints that wait for one another would wait for ever
+        if wait.recv_timeout(Duration::from_secs(120)).is_err() {
+            eprintln!("writers and checkpoints did not end within 120 s");
+            std::process::abort();
+        }
+        checkpointer.join().unwrap();
+    });
+    let end = leader.databases.get("t").unwrap().last_commit();
+    leader.writer.flush(end).unwrap();
+    let oracle = Oracle::replay(&leader.writer.source(), leader.log_start, end);
+    oracle.named("t").assert_is(&leader.export("t"));
+}
+
+#[test]
 fn a_writer_waits_for_the_turn_no_longer_than_it_is_told() {
     let leader = Leader::with_database(4096, |_| {});
     let (mut first, mut second) = (leader.session(), leader.session());
