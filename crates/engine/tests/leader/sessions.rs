@@ -81,7 +81,7 @@ fn redo_points_are_set_beside_writers() {
             .map(|_| {
                 scope.spawn(|| {
                     let mut session = leader.session();
-                    for _ in 0..COMMITS {
+                    for _ in 0..10 * COMMITS {
                         write(&mut session, "INSERT INTO t SELECT coalesce(max(n), 0) + 1 FROM t").unwrap();
                     }
                 })
