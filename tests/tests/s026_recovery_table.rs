@@ -33,10 +33,11 @@ fn restore(node: &Node, from: &Path) {
 
 /// A leader with a follower and some content, and the number of rows in it.
 struct Pair {
-    lab: Lab,
     leader: Node,
     follower: Node,
     rows: u32,
+    // last, so that its directory outlives the others' logs
+    lab: Lab,
 }
 
 impl Pair {
@@ -99,12 +100,15 @@ fn frames_lost_in_a_power_cut() {
 }
 
 #[test]
-fn the_whole_wal_lost_in_a_power_cut() {
+fn everything_after_the_redo_point_lost_in_a_power_cut() {
     let mut pair = Pair::new();
+    let saved = pair.lab.path().join("saved");
+    // what a checkpoint has synced is the least that a power cut leaves
     pair.leader.sql("CHECKPOINT");
+    save(&pair.leader, &saved);
     pair.write(30);
     pair.leader.kill();
-    std::fs::File::options().write(true).open(pair.wal()).unwrap().set_len(0).unwrap();
+    restore(&pair.leader, &saved);
     pair.recover();
 }
 
@@ -175,7 +179,7 @@ fn a_stock_sqlite3_wrote_while_the_leader_was_down() {
     pair.rows += 1;
     pair.recover();
     assert_eq!(pair.follower.sql("SELECT count(*) FROM extra"), "1");
-    assert!(pair.leader.log().contains("foreign"), "the log says nothing of a foreign commit");
+    assert!(pair.leader.log().contains("another program"), "the log says nothing of a foreign commit");
 }
 
 #[test]
