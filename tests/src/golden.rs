@@ -56,6 +56,7 @@ const RULES: &[(&str, &str)] = &[
     (r"\b[0-9A-F]{1,8}/[0-9A-F]{1,8}\b", "$$LSN"),
     (r"\b\d{18,20}\b", "$$SYSTEM"),
     (r"\b(127\.0\.0\.1|localhost):\d+\b", "$1:$$PORT"),
+    (r"\b[0-9a-f]{16}\b", "$$HASH"),
     (r"\.s\.PGSQL\.\d+", ".s.PGSQL.$$PORT"),
     (r"\bport(=| )\d+\b", "port$1$$PORT"),
     (r"\b(pid|PID|process)( |=|: ?)\d+\b", "$1$2$$PID"),

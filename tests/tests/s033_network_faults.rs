@@ -35,6 +35,8 @@ fn a_half_open_connection_is_noticed_on_both_sides() {
             "-c",
             "wal_receiver_timeout=2s",
             "-c",
+            "wal_sender_timeout=2s",
+            "-c",
             "wal_receiver_status_interval=1s",
             "-c",
             "wal_retrieve_retry_interval=200ms",
