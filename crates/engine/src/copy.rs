@@ -3,10 +3,19 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, backup};
 
-use crate::{EngineError, ImportProgress};
+use crate::EngineError;
 
 /// Pages between two looks at whether to go on.
 const STEP_PAGES: i32 = 256;
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportProgress {
+    /// Bytes that are copied.
+    pub done_bytes: u64,
+    /// Bytes that there are.
+    pub total_bytes: u64,
+}
 
 /// Copies one state of an SQLite database that is not the cluster's to a new file, page
 /// by page as it is, while other programs read and write it. They are held up only if it

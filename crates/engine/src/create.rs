@@ -2,15 +2,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, backup};
+use rusqlite::Connection;
 use walship_types::{DatabaseId, DatabaseName, Lsn, PageNo, PageSize, SqliteWalPosition};
 use walship_wal::payload::{CreateDatabase, DropDatabase};
 use walship_wal::{RecordKind, WalWriter};
 
 use crate::EngineError;
 use crate::capture::{CommitEnd, Parts};
+use crate::copy::{ImportProgress, copy_foreign_database};
 use crate::databases::Databases;
 use crate::lead::LeaderStart;
 use crate::page::{NO_CONTENT, PageHashes, page_hash};
@@ -19,21 +19,6 @@ use crate::signals::vacuum_bytes_at_most;
 /// What a database file is called until its records are in the log; start removes
 /// such files.
 pub const UNFINISHED_SUFFIX: &str = ".db.new";
-
-/// Pages that an import copies at once, between two calls of its progress.
-const IMPORT_STEP_PAGES: i32 = 1024;
-
-/// How long an import waits for another program's lock before it tries again.
-const IMPORT_RETRY: Duration = Duration::from_millis(20);
-
-/// How far an import is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImportProgress {
-    /// Bytes that are copied.
-    pub done_bytes: u64,
-    /// Bytes that there are; grows if somebody writes meanwhile.
-    pub total_bytes: u64,
-}
 
 impl Databases {
     /// Creates an empty database. Returns the position that has to be flushed, or
@@ -60,7 +45,7 @@ impl Databases {
         self.check_free(name)?;
         let unfinished = self.unfinished_path(name);
         remove_if_there(&unfinished)?;
-        let copied = copy_database(source, &unfinished, &mut progress);
+        let copied = take_in(source, &unfinished, &mut progress);
         if copied.is_err() {
             remove_if_there(&unfinished)?;
         }
@@ -218,39 +203,19 @@ fn make_empty(path: &Path, page_size: PageSize) -> Result<(), EngineError> {
     finish_file(connection, path)
 }
 
-/// Copies an SQLite database, whatever is going on in it, and looks at the copy.
-fn copy_database(
+/// Copies one state of an SQLite database, and looks at the copy before it is trusted.
+fn take_in(
     source: &Path,
     target: &Path,
     progress: &mut dyn FnMut(ImportProgress) -> bool,
 ) -> Result<(), EngineError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let from = Connection::open_with_flags(source, flags)?;
-    let page_bytes: u32 = from.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-    let mut to = Connection::open(target)?;
-    to.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
-    {
-        let copy = backup::Backup::new(&from, &mut to)?;
-        loop {
-            let step = copy.step(IMPORT_STEP_PAGES)?;
-            let at = copy.progress();
-            let bytes = |pages: i32| u64::try_from(pages).unwrap_or(0) * u64::from(page_bytes);
-            let done_bytes = bytes(at.pagecount - at.remaining);
-            if !progress(ImportProgress { done_bytes, total_bytes: bytes(at.pagecount) }) {
-                return Err(not_importable(source, "the import was cancelled"));
-            }
-            match step {
-                backup::StepResult::Done => break,
-                backup::StepResult::More => {}
-                _ => std::thread::sleep(IMPORT_RETRY),
-            }
-        }
-    }
-    let verdict: String = to.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    copy_foreign_database(source, target, progress)?;
+    let copy = Connection::open(target)?;
+    let verdict: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
-        return Err(not_importable(source, &verdict));
+        return Err(EngineError::NotImportable { path: source.to_owned(), problem: verdict });
     }
-    finish_file(to, target)
+    finish_file(copy, target)
 }
 
 /// Puts a new database into WAL mode, closes it, and makes it durable.
@@ -262,10 +227,6 @@ fn finish_file(connection: Connection, path: &Path) -> Result<(), EngineError> {
     connection.close().map_err(|(_, error)| error)?;
     let file = File::open(path).map_err(|source| io("open", path, source))?;
     file.sync_all().map_err(|source| io("sync", path, source))
-}
-
-fn not_importable(path: &Path, problem: &str) -> EngineError {
-    EngineError::NotImportable { path: path.to_owned(), problem: problem.to_owned() }
 }
 
 /// The files of a database; the database itself last, so that a removal which a

@@ -33,8 +33,8 @@ pub mod sqlite_wal;
 mod turn;
 
 pub use checkpoint::CheckpointDone;
-pub use copy::copy_foreign_database;
-pub use create::{ImportProgress, UNFINISHED_SUFFIX};
+pub use copy::{ImportProgress, copy_foreign_database};
+pub use create::UNFINISHED_SUFFIX;
 pub use database::Database;
 pub use databases::{Databases, DatabasesRole};
 pub use dbpage::{Backfill, DbPage, DbPageError};

@@ -2,6 +2,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use walship_disk::{DiskError, RealDisk, durable_rename, temporary_path};
 use walship_types::{DatabaseId, InvalidPageSize, Lsn, PageNo, PageSize, SystemId};
 
 use super::hashes::PageHashes;
@@ -56,6 +57,9 @@ pub enum HashFileError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The finished file could not take its name.
+    #[error(transparent)]
+    Rename(#[from] DiskError),
     /// The file does not start with the magic number.
     #[error("file \"{}\" is not a page hash file", path.display())]
     NotAHashFile {
@@ -136,7 +140,7 @@ impl HashFile {
     /// Writes the file under a temporary name beside `path`, syncs it, and renames
     /// it over `path`: a crash leaves the old file or the new one.
     pub fn write(&self, path: &Path) -> Result<(), HashFileError> {
-        let temporary = path.with_extension("hash.tmp");
+        let temporary = temporary_path(path);
         let failed = |operation, path: &Path| {
             let path = path.to_owned();
             move |source| HashFileError::Io { operation, path, source }
@@ -144,12 +148,9 @@ impl HashFile {
         let file = File::create(&temporary).map_err(failed("create", &temporary))?;
         let mut writer = BufWriter::new(file);
         self.encode(&mut writer).map_err(failed("write", &temporary))?;
-        let file = writer.into_inner().map_err(|error| failed("write", &temporary)(error.into_error()))?;
-        file.sync_all().map_err(failed("sync", &temporary))?;
-        std::fs::rename(&temporary, path).map_err(failed("rename", &temporary))?;
-        // without this the rename itself may be lost, and the old hashes come back
-        let directory = path.parent().unwrap_or(Path::new("."));
-        File::open(directory).and_then(|d| d.sync_all()).map_err(failed("sync", directory))
+        writer.flush().map_err(failed("write", &temporary))?;
+        drop(writer);
+        Ok(durable_rename(&RealDisk::default(), &temporary, path)?)
     }
 
     /// Reads the file of `database` in the cluster `system_id`. Nothing is
