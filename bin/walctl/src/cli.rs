@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, PROGRAM};
-use crate::{controldata, export, import, slot, status, waldump};
+use crate::{controldata, export, import, init, slot, status, waldump};
 
 /// Looks at walship clusters, their logs and their backups, and moves databases in and out of them.
 ///
@@ -26,6 +26,7 @@ struct CommandLine {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(init::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
     Status(status::Arguments),
@@ -37,6 +38,7 @@ pub(crate) enum Command {
 /// Runs a command to its end.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Init(arguments) => init::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

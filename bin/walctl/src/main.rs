@@ -9,6 +9,7 @@ mod controldata;
 mod export;
 mod failure;
 mod import;
+mod init;
 mod progress;
 mod slot;
 mod status;

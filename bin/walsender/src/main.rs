@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use walship_node::NewCluster;
 use walship_server::run::{Init, Program, StartOptions, run};
 use walship_types::{PageSize, SegmentSize};
 
@@ -24,11 +25,11 @@ struct Arguments {
     init: bool,
 
     /// Size of the log's segment files, a power of two from 1MB to 1GB; only with --init
-    #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = walship_server::run::parse_segment_size)]
+    #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = SegmentSize::parse)]
     wal_segment_size: SegmentSize,
 
     /// Page size of new databases in bytes, a power of two from 512 to 65536; only with --init
-    #[arg(long, value_name = "BYTES", default_value = "4096", value_parser = walship_server::run::parse_page_size)]
+    #[arg(long, value_name = "BYTES", default_value = "4096", value_parser = PageSize::parse)]
     page_size: PageSize,
 
     /// Let the directory's group read everything; only with --init
@@ -46,11 +47,11 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let init = arguments.init.then_some(Init::Cluster {
+    let init = arguments.init.then_some(Init::Cluster(NewCluster {
         segment_size: arguments.wal_segment_size,
         page_size: arguments.page_size,
         directory_mode: if arguments.allow_group_access { 0o750 } else { 0o700 },
-    });
+    }));
     run(StartOptions {
         program: Program::WalSender,
         directory: arguments.directory,

@@ -2,12 +2,16 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use walship_disk::SharedDisk;
-use walship_types::SystemId;
+use walship_disk::{RealDisk, SharedDisk};
+use walship_types::{
+    DatabaseId, Lsn, PageSize, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp,
+};
+use walship_wal::{WalConfig, create_first_segment};
 
-use crate::{DataDirectory, NodeError};
+use crate::{ControlFile, ControlState, DataDirectory, NodeError};
 
 /// The major version that `PG_VERSION` names: whose tools may handle the directory.
 pub const POSTGRES_MAJOR: &str = "15";
@@ -20,9 +24,48 @@ pub fn new_system_id() -> SystemId {
     SystemId(now.as_secs() << 32 | low)
 }
 
+/// What a new cluster is to be, for all its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewCluster {
+    /// Of the log's segment files.
+    pub segment_size: SegmentSize,
+    /// Of databases created without saying one.
+    pub page_size: PageSize,
+    /// 0o700, or 0o750 when the group may read.
+    pub directory_mode: u32,
+}
+
+/// Creates a new cluster: an empty log on timeline 1, and a control file, which is
+/// written last. The first start makes the database `postgres`.
+pub fn create_cluster(directory: &DataDirectory, wanted: NewCluster) -> Result<ControlFile, NodeError> {
+    let disk: SharedDisk = Arc::new(RealDisk::new());
+    create_skeleton(&disk, directory, wanted.directory_mode)?;
+    let system_id = new_system_id();
+    let history = TimelineHistory::root(TimelineId::FIRST);
+    let config = WalConfig::new(Arc::clone(&disk), directory.wal(), system_id, wanted.segment_size, history);
+    let start = create_first_segment(&config)?;
+    let control = ControlFile {
+        system_id,
+        state: ControlState::ShutDown,
+        segment_size: wanted.segment_size,
+        default_page_size: wanted.page_size,
+        directory_mode: wanted.directory_mode,
+        timeline: TimelineId::FIRST,
+        redo: start.position,
+        checkpoint: Lsn::INVALID,
+        checkpoint_time: Timestamp::now(),
+        minimum_recovery: Lsn::INVALID,
+        known_flush: start.position,
+        next_database_id: DatabaseId(1),
+        databases: Vec::new(),
+    };
+    control.write(&disk, directory)?;
+    Ok(control)
+}
+
 /// Makes the folders and the files that every data directory has, apart from
 /// `control`, whose appearance makes it a cluster.
-pub fn create_skeleton(disk: &SharedDisk, directory: &DataDirectory, mode: u32) -> Result<(), NodeError> {
+fn create_skeleton(disk: &SharedDisk, directory: &DataDirectory, mode: u32) -> Result<(), NodeError> {
     if !directory.is_missing_or_empty()? {
         return Err(NodeError::DirectoryNotEmpty(directory.root().to_owned()));
     }
@@ -89,3 +132,23 @@ const SAMPLE_CONFIG: &str = "\
 #statement_timeout = 0
 #idle_in_write_transaction_timeout = 60s
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_cluster_has_settings_that_load_and_is_not_created_twice() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::new(scratch.path().join("new"));
+        let wanted = NewCluster {
+            segment_size: SegmentSize::MIN,
+            page_size: PageSize::DEFAULT,
+            directory_mode: 0o700,
+        };
+        let control = create_cluster(&directory, wanted).unwrap();
+        assert_eq!(ControlFile::read(&directory).unwrap(), control);
+        walship_settings::load(directory.root(), &[], walship_settings::Settings::defaults()).unwrap();
+        assert!(matches!(create_cluster(&directory, wanted), Err(NodeError::DirectoryNotEmpty(_))));
+    }
+}

@@ -38,7 +38,7 @@ pub use backends::{
 pub use control::{ControlDatabase, ControlFile, ControlState};
 pub use directory::{DataDirectory, DirectoryLock};
 pub use error::NodeError;
-pub use initialize::{POSTGRES_MAJOR, create_missing_folders, create_skeleton, new_system_id};
+pub use initialize::{NewCluster, POSTGRES_MAJOR, create_cluster, create_missing_folders, new_system_id};
 pub use pid_file::{PidFile, PidStatus};
 pub use receiver::{Receiver, ReceiverInfo, ReceiverStatus};
 pub use retention::{Retention, RetentionInput, retention};

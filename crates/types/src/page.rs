@@ -42,6 +42,12 @@ impl PageSize {
         }
     }
 
+    /// Parses a number of bytes. The error says what is allowed.
+    pub fn parse(text: &str) -> Result<PageSize, &'static str> {
+        let size = text.parse().ok().and_then(|bytes| PageSize::new(bytes).ok());
+        size.ok_or("must be a power of two between 512 and 65536")
+    }
+
     /// The size in bytes.
     pub const fn bytes(self) -> usize {
         self.0 as usize

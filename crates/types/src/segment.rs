@@ -43,6 +43,19 @@ impl SegmentSize {
         }
     }
 
+    /// Parses a size as people write it: bytes, or a number with `MB` or `GB`. The error
+    /// says what is allowed.
+    pub fn parse(text: &str) -> Result<SegmentSize, &'static str> {
+        let (digits, unit) = match (text.strip_suffix("MB"), text.strip_suffix("GB")) {
+            (Some(digits), _) => (digits, 1 << 20),
+            (_, Some(digits)) => (digits, 1 << 30),
+            _ => (text, 1),
+        };
+        let bytes = digits.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+        let size = bytes.and_then(|bytes| SegmentSize::new(bytes).ok());
+        size.ok_or("must be a power of two between 1MB and 1GB")
+    }
+
     /// The size in bytes.
     pub const fn bytes(self) -> u64 {
         self.0
@@ -131,6 +144,16 @@ mod tests {
             "000000000000002A00000001",
         ] {
             assert_eq!(parse_segment_file_name(bad, size), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_parse_as_people_write_them() {
+        assert_eq!(SegmentSize::parse("1MB"), Ok(SegmentSize::MIN));
+        assert_eq!(SegmentSize::parse("1GB"), Ok(SegmentSize::MAX));
+        assert_eq!(SegmentSize::parse("16777216"), Ok(SegmentSize::DEFAULT));
+        for bad in ["", "3MB", "2GB", "512kB", "MB", "99999999999999999999MB"] {
+            assert!(SegmentSize::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -9,7 +9,6 @@ mod checkpointer;
 mod configuration;
 mod follower;
 mod host;
-mod initialize;
 mod leader;
 mod log;
 mod logging;
@@ -21,8 +20,7 @@ mod report;
 mod role;
 mod supervise;
 
-pub use initialize::initialize;
 pub use node::Node;
-pub use options::{Init, Program, StartOptions, parse_page_size, parse_segment_size};
+pub use options::{Init, Program, StartOptions};
 pub use report::Failure;
 pub use supervise::run;

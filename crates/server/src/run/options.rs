@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use walship_types::{PageSize, SegmentSize};
+use walship_node::NewCluster;
 
 /// Which program runs: it decides the default port and what `--init` does, not
 /// the role, which the directory knows.
@@ -34,14 +34,7 @@ impl Program {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Init {
     /// A new cluster with one database named `postgres`.
-    Cluster {
-        /// Of the log's segment files.
-        segment_size: SegmentSize,
-        /// Of databases created without saying one.
-        page_size: PageSize,
-        /// 0o700 or 0o750.
-        directory_mode: u32,
-    },
+    Cluster(NewCluster),
     /// A copy of the leader's cluster.
     BaseBackup,
 }
@@ -71,27 +64,6 @@ pub struct StartOptions {
     pub retry: bool,
 }
 
-/// Parses a segment size: bytes, or a number with `kB`, `MB` or `GB`.
-pub fn parse_segment_size(text: &str) -> Result<SegmentSize, String> {
-    let (digits, unit) = match text.strip_suffix("MB") {
-        Some(digits) => (digits, 1 << 20),
-        None => match text.strip_suffix("GB") {
-            Some(digits) => (digits, 1 << 30),
-            None => (text, 1),
-        },
-    };
-    let bytes = digits.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
-    bytes
-        .and_then(|b| SegmentSize::new(b).ok())
-        .ok_or_else(|| "must be a power of two between 1MB and 1GB".to_owned())
-}
-
-/// Parses a page size in bytes.
-pub fn parse_page_size(text: &str) -> Result<PageSize, String> {
-    let bytes = text.parse::<u32>().map_err(|e| e.to_string())?;
-    PageSize::new(bytes).map_err(|e| e.to_string())
-}
-
 /// A `--listen` value: address and port.
 pub(crate) fn parse_listen(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
@@ -104,13 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_addresses_parse() {
-        assert_eq!(parse_segment_size("1MB"), Ok(SegmentSize::MIN));
-        assert_eq!(parse_segment_size("1GB"), Ok(SegmentSize::MAX));
-        assert_eq!(parse_segment_size("16777216"), Ok(SegmentSize::DEFAULT));
-        for bad in ["", "3MB", "2GB", "512kB", "MB", "99999999999999999999MB"] {
-            assert!(parse_segment_size(bad).is_err(), "{bad}");
-        }
+    fn addresses_parse() {
         assert_eq!(parse_listen("127.0.0.1:5433"), Some(("127.0.0.1".to_owned(), 5433)));
         assert_eq!(parse_listen("[::1]:1"), Some(("::1".to_owned(), 1)));
         for bad in ["", "5433", "a:b", "a:70000"] {

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use walship_disk::{RealDisk, SharedDisk};
 use walship_node::{
-    BackendKind, ControlFile, ControlState, DataDirectory, Interrupt, PidFile, PidStatus,
+    BackendKind, ControlFile, ControlState, DataDirectory, Interrupt, PidFile, PidStatus, create_cluster,
     create_missing_folders,
 };
 use walship_settings::{Settings, Typed as _};
@@ -20,7 +20,6 @@ use super::checkpointer::{checkpoint, note_running, start_checkpointer};
 use super::configuration::load_settings;
 use super::follower::{note_restartpoint, open_follower, start_replay};
 use super::host::ReplicationDoor;
-use super::initialize::initialize;
 use super::leader::{create_first_database, start_leader};
 use super::log::NodeLog;
 use super::logging::start_logging;
@@ -88,9 +87,7 @@ fn create_if_asked(
     }
     match options.init {
         None => Ok(()),
-        Some(Init::Cluster { segment_size, page_size, directory_mode }) => {
-            initialize(directory, segment_size, page_size, directory_mode).map(drop)
-        }
+        Some(Init::Cluster(wanted)) => Ok(create_cluster(directory, wanted).map(drop)?),
         Some(Init::BaseBackup) => runtime.block_on(take_base_backup(options, directory)),
     }
 }
