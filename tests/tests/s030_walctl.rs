@@ -107,3 +107,15 @@ fn a_log_of_small_segments_crosses_many_of_them() {
     }
     assert!(compared > 3, "only {compared} segments were compared");
 }
+
+#[test]
+fn a_cluster_is_created_once_and_then_started() {
+    let lab = Lab::new();
+    let arguments = ["init", "-D", "leader", "--wal-segment-size", "1MB", "--page-size", "8192"];
+    let created = lab.walctl(&arguments).success();
+    assert!(created.contains("created cluster"), "{created}");
+    golden("walctl_init_over_existing", &lab.walctl(&arguments).transcript(), lab.path());
+    let leader = lab.leader();
+    assert_eq!(leader.sql("SHOW wal_segment_size"), "1MB");
+    assert_eq!(leader.sql("PRAGMA page_size"), "8192");
+}
