@@ -41,3 +41,5 @@ mod s037_stock_backup_tools;
 mod s038_demo;
 mod s039_readme;
 mod s040_dependencies;
+mod s041_interrupted_work;
+mod s042_damaged_log;

@@ -53,6 +53,22 @@ impl Databases {
         self.add_file(name, &unfinished, &writer)
     }
 
+    /// Removes what creations and imports left that a crash interrupted. Only for a
+    /// start: nobody may be creating a database.
+    pub fn remove_unfinished(&self) -> Result<(), EngineError> {
+        let base = &self.shared.options.base;
+        let entries = std::fs::read_dir(base).map_err(|source| io("read directory", base, source))?;
+        for entry in entries {
+            let entry = entry.map_err(|source| io("read directory", base, source))?;
+            // the names of databases have no dot; SQLite's own files of them have more behind it
+            if entry.file_name().to_string_lossy().contains(UNFINISHED_SUFFIX) {
+                remove_if_there(&entry.path())?;
+                tracing::info!(path = %entry.path().display(), "removed the file of an unfinished database");
+            }
+        }
+        Ok(())
+    }
+
     /// Drops a database that no session uses. Returns as [`Databases::create`] does.
     pub fn drop_database(&self, name: &DatabaseName) -> Result<Lsn, EngineError> {
         let writer = self.shared.writer()?;

@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use walship_types::{
     DatabaseId, DatabaseName, Lsn, PageNo, SqliteWalGeneration, SqliteWalPosition, Timestamp,
 };
-use walship_wal::payload::Checkpoint;
-use walship_wal::{WalSource, WalWriter};
+use walship_wal::payload::{Checkpoint, DropDatabase};
+use walship_wal::{RecordKind, WalSource, WalWriter};
 
 use super::evidence::{look_at_pages, look_at_sqlite_wal};
 use super::foreign::log_foreign_commit;
@@ -25,6 +25,9 @@ pub struct LeaderRecovery {
     pub last_commit_time: Option<Timestamp>,
     /// The last checkpoint in the log after the redo point, and the start of its record.
     pub checkpoint: Option<(Lsn, Checkpoint)>,
+    /// Databases whose creation a crash interrupted: the log names them, and has no commit
+    /// of theirs. See [`LeaderRecovery::log_foreign_commits`].
+    pub unfinished: Vec<(DatabaseId, DatabaseName)>,
     /// Larger than every id in the log.
     pub next_database_id: DatabaseId,
 }
@@ -123,9 +126,17 @@ impl LeaderRecovery {
         let next = scan.databases.keys().chain(scan.dropped.keys()).max().map_or(0, |id| id.0);
         let log = Log { options, source, redo: start.redo, end: start.end };
         let databases = std::mem::take(&mut scan.databases);
-        let databases = databases.into_values().filter_map(|scanned| log.recover(scanned).transpose());
+        let (mut recovered, mut unfinished) = (Vec::new(), Vec::new());
+        for scanned in databases.into_values() {
+            let named = (scanned.id, scanned.name.clone());
+            match log.recover(scanned)? {
+                Some(database) => recovered.push(database),
+                None => unfinished.push(named),
+            }
+        }
         Ok(LeaderRecovery {
-            databases: databases.collect::<Result<Vec<_>, _>>()?,
+            databases: recovered,
+            unfinished,
             last_commit_time: scan.last_commit_time,
             next_database_id: DatabaseId(next.saturating_add(1)),
             checkpoint: scan.checkpoint,
@@ -133,13 +144,21 @@ impl LeaderRecovery {
     }
 
     /// Logs what other programs committed while the leader was down, as full images of
-    /// the pages that they changed. Afterwards every database can be led from its
+    /// the pages that they changed, and that unfinished databases are no more: followers
+    /// have them, and would know two of a name once it is taken again. Afterwards every database can be led from its
     /// `hashes` and `position`.
     pub fn log_foreign_commits(&mut self, writer: &WalWriter) -> Result<(), LeaderRecoveryError> {
         for database in self.databases.iter_mut().filter(|database| !database.foreign_pages.is_empty()) {
             let end = log_foreign_commit(database, writer)?;
             database.foreign_pages.clear();
             tracing::warn!(database = %database.name, lsn = %end, "logged another program's commit");
+        }
+        for (id, name) in self.unfinished.drain(..) {
+            let mut payload = Vec::new();
+            DropDatabase { id, name: name.clone() }.encode(&mut payload);
+            let end = writer.append(RecordKind::DropDatabase, &[&payload])?.end;
+            writer.flush(end)?;
+            tracing::warn!(database = %name, lsn = %end, "dropped a database whose creation was interrupted");
         }
         Ok(())
     }

@@ -190,6 +190,10 @@ pub trait LogSource: Send + Sync {
     /// position. An error is 58P01 for a segment that is gone, XX001 for damage.
     fn read(&self, from: Lsn, to: Lsn) -> Result<Bytes, ErrorFields>;
 
+    /// The bytes from `start` on for somebody else's log; blocks. Errors as
+    /// [`LogSource::read`].
+    fn checked(&self, start: Lsn) -> Result<Box<dyn CheckedLog>, ErrorFields>;
+
     /// Everything before this is durable here.
     fn flushed(&self) -> Lsn;
 
@@ -198,6 +202,17 @@ pub trait LogSource: Send + Sync {
 
     /// Waits until everything before `lsn` is durable.
     fn wait_flushed(&self, lsn: Lsn) -> Pin<Box<dyn Future<Output = LogWait> + Send + '_>>;
+}
+
+/// A node's log, one piece after the other, of which no byte is given out before the
+/// record that it belongs to was checked: what rotted on one disk is not passed on.
+pub trait CheckedLog: Send {
+    /// Where the next piece begins.
+    fn position(&self) -> Lsn;
+
+    /// The next piece, none of it at or behind `to`; blocks. Empty as long as the record
+    /// there is not durable as a whole. XX001 if it is damaged.
+    fn next(&mut self, to: Lsn) -> Result<Bytes, ErrorFields>;
 }
 
 /// Where a backup starts.

@@ -15,7 +15,7 @@ mod stream;
 pub use channel::ConnectionError;
 pub use fetch_backup::{FetchError, FetchedBackup, Progress, fetch_base_backup};
 pub use host::{
-    BackupStart, LogSource, LogWait, ReplicationHost, ReplicationSession, RunningBackup, SenderReport,
-    SenderRow, SenderState, ServerPhase, SlotPosition, SlotStore, SlotUse,
+    BackupStart, CheckedLog, LogSource, LogWait, ReplicationHost, ReplicationSession, RunningBackup,
+    SenderReport, SenderRow, SenderState, ServerPhase, SlotPosition, SlotStore, SlotUse,
 };
 pub use serve::serve_replication;

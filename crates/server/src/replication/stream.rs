@@ -14,7 +14,7 @@ use walship_protocol::{
 use walship_types::{Lsn, TimelineId, Timestamp};
 
 use super::channel::{ConnectionError, Inbound};
-use super::host::{LogSource, LogWait, SenderReport, SenderState, ServerPhase, SlotUse};
+use super::host::{CheckedLog, LogSource, LogWait, SenderReport, SenderState, ServerPhase, SlotUse};
 use super::serve::{After, Serving, blocking, phase_reached};
 
 /// A read closer than this to the end of the log comes from memory, and is done at once;
@@ -23,6 +23,10 @@ const NEAR_END_BYTES: u64 = 1 << 20;
 
 /// How long to leave a closed log alone before looking whether another took its place.
 const CLOSED_LOG_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long to wait at most for the rest of a record before looking whether the stream
+/// has become a dead one meanwhile.
+const PART_OF_RECORD_WAIT: Duration = Duration::from_millis(500);
 
 /// `START_REPLICATION`: everything from the checks to the last message of the command.
 pub(super) async fn start_replication<S: AsyncRead + AsyncWrite + Send>(
@@ -59,7 +63,8 @@ pub(super) async fn start_replication<S: AsyncRead + AsyncWrite + Send>(
     }
     let now = Instant::now();
     let half = SenderHalf::new(start, log.flushed(), end, serving.host.wal_sender_timeout(), now);
-    let stream = Stream { serving, slot, log, half, timeline, start, caught_up_once: false };
+    let bytes = None;
+    let stream = Stream { serving, slot, log, bytes, half, timeline, start, caught_up_once: false };
     stream.run().await
 }
 
@@ -123,6 +128,8 @@ struct Stream<'a, S> {
     serving: &'a mut Serving<S>,
     slot: Option<Box<dyn SlotUse>>,
     log: Arc<dyn LogSource>,
+    /// Where the log is read; `None` before the first piece.
+    bytes: Option<Box<dyn CheckedLog>>,
     half: SenderHalf,
     timeline: TimelineId,
     start: Lsn,
@@ -146,11 +153,22 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
             }
             match self.half.next(Instant::now()) {
                 SenderRequest::Send { from, to } => {
+                    let flushed = self.log.flushed();
                     match self.read(from, to).await {
-                        Ok(data) => self.put_log(from, &data),
+                        Ok(data) if data.is_empty() => {
+                            // a follower's log may end within a record
+                            if *phase.borrow() == ServerPhase::Draining {
+                                return self.drained().await;
+                            }
+                            let look_again = Instant::now() + PART_OF_RECORD_WAIT;
+                            self.wait(Some(look_again), Some(flushed), &mut phase).await?;
+                        }
+                        Ok(data) => {
+                            self.put_log(from, &data);
+                            self.flush().await?;
+                        }
                         Err(error) => return self.end_with(error).await,
                     }
-                    self.flush().await?;
                 }
                 SenderRequest::Keepalive { reply_requested } => {
                     let message = PrimaryMessage::Keepalive {
@@ -171,15 +189,12 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
                     finish(self.serving, self.timeline, left);
                     return Ok(After::Continue);
                 }
-                SenderRequest::Drained => {
-                    // the stream is not ended but the server is gone: receivers try again
-                    put_command_complete(&mut self.serving.outbound.buffer, "COPY 0");
-                    self.serving.outbound.flush().await?;
-                    self.serving.outbound.close().await;
-                    return Ok(After::Close);
-                }
+                SenderRequest::Drained => return self.drained().await,
                 SenderRequest::TimedOut { silence } => return Err(ConnectionError::TimedOut(silence)),
-                SenderRequest::Wait { until } => self.wait(until, &mut phase).await?,
+                SenderRequest::Wait { until } => {
+                    let beyond = self.half.waits_for_log().then(|| self.half.sent_position());
+                    self.wait(until, beyond, &mut phase).await?;
+                }
             }
         }
     }
@@ -214,11 +229,33 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
     }
 
     async fn read(&mut self, from: Lsn, to: Lsn) -> Result<Bytes, ErrorFields> {
-        if self.log.flushed().saturating_distance_from(from) <= NEAR_END_BYTES {
-            return self.log.read(from, to);
-        }
-        let log = Arc::clone(&self.log);
-        blocking(move || log.read(from, to)).await?
+        let bytes = self.bytes.take().filter(|bytes| bytes.position() == from);
+        let near = self.log.flushed().saturating_distance_from(from) <= NEAR_END_BYTES;
+        let (bytes, data) = match bytes {
+            Some(mut bytes) if near => {
+                let data = bytes.next(to)?;
+                (bytes, data)
+            }
+            bytes => {
+                let log = Arc::clone(&self.log);
+                let work = move || -> Result<_, ErrorFields> {
+                    let mut bytes = bytes.map_or_else(|| log.checked(from), Ok)?;
+                    let data = bytes.next(to)?;
+                    Ok((bytes, data))
+                };
+                blocking(work).await??
+            }
+        };
+        self.bytes = Some(bytes);
+        Ok(data)
+    }
+
+    /// The stream is not ended but the server is gone: receivers try again.
+    async fn drained(self) -> Result<After, ConnectionError> {
+        put_command_complete(&mut self.serving.outbound.buffer, "COPY 0");
+        self.serving.outbound.flush().await?;
+        self.serving.outbound.close().await;
+        Ok(After::Close)
     }
 
     fn put_log(&mut self, from: Lsn, data: &[u8]) {
@@ -247,26 +284,28 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
         }
     }
 
+    /// Waits for a message, a change of phase, `until`, or log `beyond` a position.
     async fn wait(
         &mut self,
         until: Option<Instant>,
+        beyond: Option<Lsn>,
         phase: &mut tokio::sync::watch::Receiver<ServerPhase>,
     ) -> Result<(), ConnectionError> {
-        let sent = self.half.sent_position();
-        let more = Lsn(sent.0.saturating_add(1));
+        let more = Lsn(beyond.map_or(u64::MAX, |lsn| lsn.0.saturating_add(1)));
         let inbound: &mut Inbound<S> = &mut self.serving.inbound;
         let closed = tokio::select! {
             message = inbound.next() => {
                 take(&mut self.half, self.slot.as_deref(), message?)?;
                 false
             }
-            reached = self.log.wait_flushed(more), if self.half.waits_for_log() => reached == LogWait::Closed,
+            reached = self.log.wait_flushed(more), if beyond.is_some() => reached == LogWait::Closed,
             () = sleep_until(until) => false,
             _ = phase.changed() => false,
         };
         if closed {
             tokio::time::sleep(CLOSED_LOG_PAUSE).await;
             self.log = self.serving.host.log();
+            self.bytes = None;
         }
         Ok(())
     }

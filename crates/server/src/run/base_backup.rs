@@ -1,7 +1,8 @@
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::time::{Duration, Instant};
 
-use walship_node::DataDirectory;
+use walship_node::{DataDirectory, DirectoryLock, NodeError};
 use walship_protocol::{BaseBackupOptions, CheckpointMode, Conninfo, Target};
 use walship_settings::AutoConf;
 
@@ -43,6 +44,7 @@ pub(crate) async fn take_base_backup(
         checkpoint: CheckpointMode::Fast,
         ..BaseBackupOptions::default()
     };
+    let lock = lock_target(directory)?;
     let mut line = ProgressLine::new();
     let fetched = loop {
         let mut draw = |received, total| line.draw(received, total);
@@ -55,9 +57,19 @@ pub(crate) async fn take_base_backup(
         }
     };
     line.end();
+    drop(lock);
     let fetched = fetched.map_err(|e| Failure::new(format!("base backup failed: {e}")))?;
     eprintln!("{program}: base backup complete, from {} to {}", fetched.start, fetched.end);
     Ok(())
+}
+
+/// Makes the directory if it is missing, and takes it: a second process that found half a
+/// backup in it would remove that.
+fn lock_target(directory: &DataDirectory) -> Result<DirectoryLock, Failure> {
+    let root = directory.root();
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root);
+    made.map_err(|e| NodeError::io("create directory", root, e))?;
+    Ok(directory.lock()?)
 }
 
 fn hosts(target: &Target) -> String {

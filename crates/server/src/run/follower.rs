@@ -30,6 +30,7 @@ pub(crate) fn open_follower(
     let end = end_of_log(&config, &control)?;
     let sink = WalSink::open(config, end)?;
     let databases = Databases::new(engine_options(&directory, &settings, &control))?;
+    databases.remove_unfinished()?;
     databases.follow();
     let slots = Arc::new(Slots::load(Arc::clone(&disk), directory.slots(), control.system_id)?);
     let log = NodeLog::Follower(FollowerLog {

@@ -43,6 +43,7 @@ pub(crate) fn start_leader(
     recovery.log_foreign_commits(&writer).map_err(recovery_failure)?;
 
     let databases = Databases::new(engine_options(&directory, &settings, &control))?;
+    databases.remove_unfinished()?;
     let mut starts = Vec::new();
     for recovered in recovery.databases {
         databases.attach(recovered.id, &recovered.name)?;

@@ -30,14 +30,6 @@ pub(crate) fn find_role(
     directory: &DataDirectory,
     control: &ControlFile,
 ) -> Result<Role, Failure> {
-    let incomplete = directory.root().join(walship_basebackup::INCOMPLETE_MARKER);
-    if incomplete.exists() {
-        let shown = directory.root().display();
-        return Err(Failure::new(format!(
-            "directory \"{shown}\" holds a base backup that was not completed"
-        ))
-        .hint("empty the directory and take the base backup again"));
-    }
     if directory.recovery_signal().exists() {
         let path = directory.recovery_signal();
         return Err(Failure::new(format!(

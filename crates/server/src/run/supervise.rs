@@ -82,8 +82,17 @@ fn create_if_asked(
     directory: &DataDirectory,
     runtime: &Runtime,
 ) -> Result<(), Failure> {
-    if !directory.is_missing_or_empty()? {
-        return Ok(());
+    let interrupted = directory.root().join(walship_basebackup::INCOMPLETE_MARKER).exists();
+    match options.init {
+        // taking it again begins with removing what there is
+        Some(Init::BaseBackup) if interrupted => {}
+        _ if interrupted => {
+            let shown = directory.root().display();
+            let problem = format!("directory \"{shown}\" holds a base backup that was not completed");
+            return Err(Failure::new(problem).hint("take it again: walreceiver --init --primary CONNINFO"));
+        }
+        _ if !directory.is_missing_or_empty()? => return Ok(()),
+        _ => {}
     }
     match options.init {
         None => Ok(()),
