@@ -262,3 +262,28 @@ fn a_database_that_was_created_and_lost_is_made_again() {
     assert_same_pages(&case.leader.databases[&new].path, &base.join("new.db"));
     assert_eq!(recovery.next_database_id, DatabaseId(gone.0 + 1));
 }
+
+#[test]
+fn an_unfinished_database_is_dropped_in_the_log() {
+    let mut case = Case::new();
+    let unfinished = case.leader.create("shop", "");
+    // its file gets its name only once its commit is in the log
+    drop(case.leader.databases.remove(&unfinished));
+    std::fs::remove_file(case.leader.dir.join("base/shop.db")).unwrap();
+    let base = case.killed("a");
+    let mut recovery = case.try_recover(&base).unwrap();
+    assert_eq!(recovery.databases.len(), 1);
+    assert_eq!(recovery.unfinished, [(unfinished, "shop".parse().unwrap())]);
+    assert!(recovery.next_database_id > unfinished);
+    recovery.log_foreign_commits(&case.leader.writer).unwrap();
+
+    // the name is free again, for the next start and for a follower
+    let shop = case.leader.create("shop", "");
+    case.leader.execute(shop, "CREATE TABLE t(a)");
+    let recovery = case.try_recover(&case.killed("b")).unwrap();
+    assert_eq!((recovery.databases.len(), recovery.unfinished), (2, Vec::new()));
+    let follower = ToyFollower::new(&case.directory.path().join("follower"));
+    let redo = follower.start(&case.leader.source(), first_lsn(), case.leader.end(), Vec::new());
+    assert_eq!(redo.stopped().count(), 0);
+    assert_same_pages(&case.leader.databases[&shop].path, &follower.path("shop"));
+}
