@@ -1,8 +1,8 @@
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::fields::ErrorFields;
 use super::frame::{Body, Frame, FrameError};
-use crate::{Column, ResultSet};
+use crate::Column;
 
 /// The largest number of columns that a row may have (PostgreSQL's MaxTupleAttributeNumber).
 const COLUMNS_MAX: usize = 1664;
@@ -194,135 +194,16 @@ fn values(mut body: Body) -> Result<Vec<Option<Bytes>>, FrameError> {
     Ok(values)
 }
 
-/// Writes tag, length and what `body` writes.
-pub(super) fn put_message(out: &mut BytesMut, tag: Option<u8>, body: impl FnOnce(&mut BytesMut)) {
-    out.extend(tag);
-    let at = out.len();
-    out.put_u32(0);
-    body(out);
-    let length = u32::try_from(out.len() - at).unwrap_or(u32::MAX);
-    if let Some(word) = out.get_mut(at..at + 4) {
-        word.copy_from_slice(&length.to_be_bytes());
-    }
-}
-
-pub(super) fn put_text(out: &mut BytesMut, text: &str) {
-    // a zero byte would end the text early and shift everything behind it
-    out.extend(text.bytes().map(|byte| if byte == 0 { b' ' } else { byte }));
-    out.put_u8(0);
-}
-
-/// `C`
-pub fn put_command_complete(out: &mut BytesMut, tag: &str) {
-    put_message(out, Some(b'C'), |out| put_text(out, tag));
-}
-
-/// `Z`
-pub fn put_ready_for_query(out: &mut BytesMut, status: TransactionStatus) {
-    let byte = match status {
-        TransactionStatus::Idle => b'I',
-        TransactionStatus::InTransaction => b'T',
-        TransactionStatus::Failed => b'E',
-    };
-    put_message(out, Some(b'Z'), |out| out.put_u8(byte));
-}
-
-/// `S`
-pub fn put_parameter_status(out: &mut BytesMut, name: &str, value: &str) {
-    put_message(out, Some(b'S'), |out| {
-        put_text(out, name);
-        put_text(out, value);
-    });
-}
-
-fn put_fields(out: &mut BytesMut, tag: u8, error: &ErrorFields) {
-    put_message(out, Some(tag), |out| {
-        for (code, value) in error.to_fields() {
-            out.put_u8(code);
-            put_text(out, &value);
-        }
-        out.put_u8(0);
-    });
-}
-
-/// `E`
-pub fn put_error(out: &mut BytesMut, error: &ErrorFields) {
-    put_fields(out, b'E', error);
-}
-
-/// `N`
-pub fn put_notice(out: &mut BytesMut, notice: &ErrorFields) {
-    put_fields(out, b'N', notice);
-}
-
-/// `D`
-pub fn put_data_row(out: &mut BytesMut, row: &[Option<Bytes>]) {
-    put_message(out, Some(b'D'), |out| {
-        out.put_i16(i16::try_from(row.len()).unwrap_or(i16::MAX));
-        for value in row {
-            match value {
-                Some(value) => {
-                    out.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
-                    out.put_slice(value);
-                }
-                None => out.put_i32(-1),
-            }
-        }
-    });
-}
-
-fn put_row_description(out: &mut BytesMut, columns: &[Column]) {
-    put_message(out, Some(b'T'), |out| {
-        out.put_i16(i16::try_from(columns.len()).unwrap_or(i16::MAX));
-        for column in columns {
-            put_text(out, &column.name);
-            out.put_i32(0);
-            out.put_i16(0);
-            out.put_u32(column.type_oid);
-            out.put_i16(column.type_length);
-            out.put_i32(column.type_modifier);
-            out.put_i16(0);
-        }
-    });
-}
-
-/// `T`, a `D` per row, `C`.
-pub fn put_result_set(out: &mut BytesMut, set: &ResultSet) {
-    put_row_description(out, &set.columns);
-    for row in &set.rows {
-        put_data_row(out, row);
-    }
-    put_command_complete(out, set.tag);
-}
-
-/// `G`, `H` or `W`: a copy stream without columns begins.
-pub fn put_copy_response(out: &mut BytesMut, direction: CopyDirection) {
-    let tag = match direction {
-        CopyDirection::In => b'G',
-        CopyDirection::Out => b'H',
-        CopyDirection::Both => b'W',
-    };
-    put_message(out, Some(tag), |out| out.put_slice(&[0, 0, 0]));
-}
-
-/// `d`
-pub fn put_copy_data(out: &mut BytesMut, data: &[u8]) {
-    out.reserve(5 + data.len());
-    put_message(out, Some(b'd'), |out| out.put_slice(data));
-}
-
-/// `c`
-pub fn put_copy_done(out: &mut BytesMut) {
-    put_message(out, Some(b'c'), |_| {});
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
     use proptest::prelude::*;
     use walship_types::{Lsn, SystemId, TimelineId};
 
+    use super::super::encode::*;
     use super::super::frame::decode_frame;
     use super::*;
+    use crate::ResultSet;
 
     fn next(buffer: &mut BytesMut) -> BackendMessage {
         BackendMessage::decode(decode_frame(buffer, 1 << 20).unwrap().unwrap()).unwrap()
@@ -345,6 +226,8 @@ mod tests {
     fn errors_keep_all_their_fields() {
         let mut error = ErrorFields::error("58P01", "gone").with_hint("take a new one").with_detail("d");
         error.position = Some(3);
+        error.subject_mut().context = Some("COPY t, line 3".into());
+        error.subject_mut().constraint = Some("t_a_key".into());
         let mut out = BytesMut::new();
         put_error(&mut out, &error);
         assert_eq!(next(&mut out), BackendMessage::Error(error));

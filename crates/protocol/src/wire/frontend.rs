@@ -1,6 +1,6 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::backend::{put_message, put_text};
+use super::encode::{put_message, put_text};
 use super::frame::{Body, Frame, FrameError};
 
 /// Protocol 3.0.

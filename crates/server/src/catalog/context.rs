@@ -6,39 +6,7 @@ use parking_lot::Mutex;
 use walship_settings::SessionSettings;
 use walship_types::{Lsn, Timestamp};
 
-/// An error as a client gets it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SqlError {
-    /// PostgreSQL's five characters.
-    pub sqlstate: &'static str,
-    /// The fact, with its values.
-    pub message: String,
-    /// More of it.
-    pub detail: Option<String>,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-impl SqlError {
-    /// An error without detail or hint.
-    pub fn new(sqlstate: &'static str, message: impl Into<String>) -> SqlError {
-        SqlError { sqlstate, message: message.into(), detail: None, hint: None }
-    }
-
-    /// The same with advice.
-    #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> SqlError {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl From<walship_settings::SettingError> for SqlError {
-    fn from(error: walship_settings::SettingError) -> SqlError {
-        SqlError { sqlstate: error.sqlstate(), message: error.to_string(), detail: None, hint: error.hint() }
-    }
-}
+use crate::sql::SqlError;
 
 /// What the catalog's functions know of the session that calls them.
 ///

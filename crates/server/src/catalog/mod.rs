@@ -24,7 +24,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 pub use collation::{INTERVAL_COLLATION, LSN_COLLATION};
-pub use context::{SessionContext, SqlError};
+pub use context::SessionContext;
 pub use function::type_of_function;
 pub use rewrite::{RewrittenQuery, rewrite};
 pub use source::{
@@ -34,6 +34,8 @@ pub use source::{
 };
 pub use tables::{column_types, table_names};
 pub use types::*;
+
+pub use crate::sql::SqlError;
 
 /// Registers the catalog on a session's connection. Takes a fraction of a millisecond; nothing is read or computed
 /// before a statement asks.

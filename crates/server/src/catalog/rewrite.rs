@@ -147,7 +147,7 @@ mod tests {
             ("SELECT table_name FROM information_schema.tables", "pg_tables"),
         ] {
             let error = rewrite(sql).unwrap_err();
-            assert!(error.hint.as_deref().unwrap_or_default().contains(hint), "{sql}: {error:?}");
+            assert!(error.report().hint.as_deref().unwrap_or_default().contains(hint), "{sql}: {error:?}");
         }
     }
 }

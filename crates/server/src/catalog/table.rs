@@ -199,6 +199,7 @@ unsafe impl VTabCursor for CatalogCursor<'_> {
 
 /// Keeps the whole error for the statement loop, and gives SQLite its message.
 pub(crate) fn failed(session: &SessionContext, error: SqlError) -> Error {
-    session.fail(error.clone());
-    Error::UserFunctionError(Box::new(error))
+    let message = error.report().message.clone();
+    session.fail(error);
+    Error::UserFunctionError(message.into())
 }

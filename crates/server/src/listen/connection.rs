@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::thread;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use walship_protocol::wire::put_error;
 
 pub use super::socket::Socket;
 use super::startup::{
     InvalidStartup, PROTOCOL_MINOR_MAX, ReplicationMode, StartupPacket, StartupParameters, body_bytes,
 };
-use crate::sql::{Connecting, Output, SessionHost, Signals, SqlError, SqlState, Timer, run_session};
+use crate::sql::{Connecting, SessionHost, Signals, SqlError, SqlState, Timer, run_session};
 
 /// Where a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,10 +114,10 @@ fn startup_error(invalid: &InvalidStartup) -> SqlError {
 
 /// Tells a client why it is not let in.
 pub(super) async fn refuse(mut socket: Socket, error: &SqlError) {
-    let mut output = Output::default();
-    output.error(error);
+    let mut output = Vec::new();
+    put_error(&mut output, error.report());
     // a client that does not listen is not owed an explanation
-    if socket.write_all(output.bytes()).await.is_ok() {
+    if socket.write_all(&output).await.is_ok() {
         let _ = socket.shutdown().await;
     }
 }

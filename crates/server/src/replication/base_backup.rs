@@ -132,7 +132,7 @@ fn back_up(
     let size_kib = files.iter().map(|file| file.size).sum::<u64>().div_ceil(1024);
     put_result_set(&mut out.buffer, &ResultSet::backup_position(start.redo, start.timeline));
     put_result_set(&mut out.buffer, &ResultSet::backup_tablespaces(options.progress.then_some(size_kib)));
-    put_copy_response(&mut out.buffer, CopyDirection::Out);
+    put_copy_response(&mut out.buffer, CopyDirection::Out, 0);
     put_tagged(&mut out.buffer, b'n', b"base.tar\0\0");
     out.send().map_err(gone)?;
 

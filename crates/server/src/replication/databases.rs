@@ -59,7 +59,7 @@ pub(super) async fn export<S: AsyncRead + AsyncWrite + Send>(
         serving.outbound.refuse(&error);
         return Ok(());
     }
-    put_copy_response(&mut serving.outbound.buffer, CopyDirection::Out);
+    put_copy_response(&mut serving.outbound.buffer, CopyDirection::Out, 0);
     let (pieces, mut received) = mpsc::channel::<Bytes>(PIECES_AHEAD);
     let reader = tokio::task::spawn_blocking(move || read_pieces(&scratch.path, &pieces));
     while let Some(piece) = received.recv().await {
@@ -95,7 +95,7 @@ pub(super) async fn import<S: AsyncRead + AsyncWrite + Send>(
     name: DatabaseName,
 ) -> Result<(), ConnectionError> {
     let scratch = Arc::new(Scratch::new(&serving.host.scratch_directory()));
-    put_copy_response(&mut serving.outbound.buffer, CopyDirection::In);
+    put_copy_response(&mut serving.outbound.buffer, CopyDirection::In, 0);
     serving.outbound.flush().await?;
     let (pieces, received) = mpsc::channel::<Bytes>(PIECES_AHEAD);
     let file = Arc::clone(&scratch);

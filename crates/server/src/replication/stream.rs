@@ -55,7 +55,7 @@ pub(super) async fn start_replication<S: AsyncRead + AsyncWrite + Send>(
         finish(serving, timeline, true);
         return Ok(After::Continue);
     }
-    put_copy_response(&mut serving.outbound.buffer, CopyDirection::Both);
+    put_copy_response(&mut serving.outbound.buffer, CopyDirection::Both, 0);
     let log = serving.host.log();
     if let Err(error) = check_start(serving, log.as_ref(), start) {
         serving.outbound.refuse(&error);

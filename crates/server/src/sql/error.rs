@@ -1,79 +1,15 @@
 use std::fmt;
 
-use super::state::SqlState;
-
-/// What an error does to the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// The statement failed; the session goes on.
-    Error,
-    /// The session ends.
-    Fatal,
-    /// The whole process is about to end.
-    Panic,
-    /// Something went on in another way than asked; the statement goes on.
-    Warning,
-    /// Worth knowing.
-    Notice,
-}
-
-impl Severity {
-    /// As it stands in an ErrorResponse or NoticeResponse.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Severity::Error => "ERROR",
-            Severity::Fatal => "FATAL",
-            Severity::Panic => "PANIC",
-            Severity::Warning => "WARNING",
-            Severity::Notice => "NOTICE",
-        }
-    }
-}
-
-/// Everything that an ErrorResponse or NoticeResponse carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// What it does to the session.
-    pub severity: Severity,
-    /// The SQLSTATE.
-    pub state: SqlState,
-    /// The fact, with its values: lower case, no full stop.
-    pub message: String,
-    /// More facts.
-    pub detail: Option<String>,
-    /// Advice.
-    pub hint: Option<String>,
-    /// Where in the query text, in characters counted from 1.
-    pub position: Option<usize>,
-    /// What was being done, as "COPY t, line 3".
-    pub context: Option<String>,
-    /// The table concerned, where SQLite says which.
-    pub table: Option<String>,
-    /// The column concerned, where SQLite says which.
-    pub column: Option<String>,
-    /// The constraint concerned, where SQLite says which.
-    pub constraint: Option<String>,
-}
+use walship_protocol::wire::{ErrorFields, Severity, SqlState};
 
 /// An error (or notice) on its way to the client.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SqlError(Box<Report>);
+pub struct SqlError(Box<ErrorFields>);
 
 impl SqlError {
     /// An ERROR: the statement fails, the session goes on.
-    pub fn new(state: SqlState, message: impl Into<String>) -> SqlError {
-        SqlError(Box::new(Report {
-            severity: Severity::Error,
-            state,
-            message: message.into(),
-            detail: None,
-            hint: None,
-            position: None,
-            context: None,
-            table: None,
-            column: None,
-            constraint: None,
-        }))
+    pub fn new(state: impl Into<SqlState>, message: impl Into<String>) -> SqlError {
+        SqlError(Box::new(ErrorFields::error(state, message)))
     }
 
     /// A FATAL error: the session ends.
@@ -117,7 +53,7 @@ impl SqlError {
 
     /// The same with what was being done.
     pub fn with_context(mut self, context: impl Into<String>) -> SqlError {
-        self.0.context = Some(context.into());
+        self.0.subject_mut().context = Some(context.into());
         self
     }
 
@@ -128,15 +64,16 @@ impl SqlError {
         column: Option<String>,
         constraint: Option<String>,
     ) -> SqlError {
-        self.0.table = table;
-        self.0.column = column;
-        self.0.constraint = constraint;
+        let subject = self.0.subject_mut();
+        subject.table = table;
+        subject.column = column;
+        subject.constraint = constraint;
         self
     }
 
     /// The SQLSTATE.
     pub fn state(&self) -> SqlState {
-        self.0.state
+        self.0.sqlstate
     }
 
     /// Whether the session ends with it.
@@ -145,7 +82,7 @@ impl SqlError {
     }
 
     /// All of its fields.
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &ErrorFields {
         &self.0
     }
 }
@@ -153,7 +90,7 @@ impl SqlError {
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.0;
-        write!(f, "{}: {}: {}", report.severity.as_str(), report.state, report.message)?;
+        write!(f, "{}: {}: {}", report.severity.as_str(), report.sqlstate, report.message)?;
         if let Some(detail) = &report.detail {
             write!(f, " (detail: {detail})")?;
         }
@@ -171,3 +108,31 @@ impl fmt::Debug for SqlError {
 }
 
 impl std::error::Error for SqlError {}
+
+impl From<ErrorFields> for SqlError {
+    fn from(fields: ErrorFields) -> SqlError {
+        SqlError(Box::new(fields))
+    }
+}
+
+impl From<SqlError> for ErrorFields {
+    fn from(error: SqlError) -> ErrorFields {
+        *error.0
+    }
+}
+
+impl From<&walship_settings::SettingError> for SqlError {
+    fn from(error: &walship_settings::SettingError) -> SqlError {
+        let told = SqlError::new(error.sqlstate(), error.to_string());
+        match error.hint() {
+            Some(hint) => told.with_hint(hint),
+            None => told,
+        }
+    }
+}
+
+impl From<walship_settings::SettingError> for SqlError {
+    fn from(error: walship_settings::SettingError) -> SqlError {
+        SqlError::from(&error)
+    }
+}

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, ffi};
 
+use walship_protocol::wire::SqlState;
+
 use super::error::SqlError;
 use super::pragma::check_pragma;
 use super::signals::Signals;
-use super::state::SqlState;
 
 /// What the statement that was compiled last would do.
 #[derive(Debug, Clone, Default)]

@@ -4,7 +4,6 @@
 //! What it needs of the node are traits ([`SessionHost`], [`SessionEngine`]); how
 //! others reach it are its [`Signals`]; one [`Timer`] watches the time limits of all.
 
-mod catalog_error;
 mod command;
 mod copy;
 mod error;
@@ -16,25 +15,23 @@ mod plan;
 mod pragma;
 mod rewrite;
 mod session;
-mod settings_error;
 mod signals;
 mod sqlite_error;
-mod state;
 mod statement;
 mod tag;
 mod timer;
 mod value;
 mod wire;
 
-pub use error::{Report, Severity, SqlError};
+pub use error::SqlError;
 pub use host::{
     Activity, Registration, SessionEngine, SessionHost, SessionStart, SharedSessionSettings, TurnLimits,
 };
 pub use session::{Connecting, run_session};
 pub use signals::{CancelReason, EndReason, Signals, Wake};
 pub use sqlite_error::sql_error;
-pub use state::SqlState;
 pub use statement::SqliteFailure;
 pub use timer::{AlarmClock, Expiry, Timer};
 pub use value::PgType;
-pub use wire::{ChannelError, Output, TransactionStatus};
+pub use walship_protocol::wire::{Severity, SqlState, TransactionStatus};
+pub use wire::ChannelError;

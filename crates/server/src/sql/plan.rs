@@ -3,13 +3,14 @@ use std::rc::Rc;
 
 use rusqlite::Connection;
 
+use walship_protocol::wire::SqlState;
+
 use super::error::SqlError;
 use super::guard::Guard;
 use super::infer;
 use super::lexer::Token;
 use super::rewrite::{Rewritten, rewrite};
 use super::sqlite_error::sql_error;
-use super::state::SqlState;
 use super::statement::{SqliteFailure, Statement};
 use super::tag::Verb;
 use super::value::PgType;

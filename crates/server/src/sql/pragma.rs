@@ -1,5 +1,6 @@
+use walship_protocol::wire::SqlState;
+
 use super::error::SqlError;
-use super::state::SqlState;
 
 /// What may be done with a PRAGMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use rusqlite::InterruptHandle;
 
+use walship_protocol::wire::SqlState;
+
 use super::error::SqlError;
-use super::state::SqlState;
 
 /// Why a running statement is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

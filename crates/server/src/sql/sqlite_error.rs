@@ -2,8 +2,9 @@
 
 use rusqlite::ffi;
 
+use walship_protocol::wire::SqlState;
+
 use super::error::SqlError;
-use super::state::SqlState;
 use super::statement::SqliteFailure;
 
 /// The error for a failure; without a position, which only the caller can tell.
@@ -79,7 +80,7 @@ fn constraint(code: i32, message: &str) -> SqlError {
         )
         .with_hint("SQLite does not say which one; PRAGMA foreign_key_list(t) lists those of a table."),
         // RAISE() in a trigger: the user's own message
-        ffi::SQLITE_CONSTRAINT_TRIGGER => SqlError::new(SqlState("P0001"), message),
+        ffi::SQLITE_CONSTRAINT_TRIGGER => SqlError::new(SqlState::RAISE_EXCEPTION, message),
         ffi::SQLITE_CONSTRAINT_DATATYPE => SqlError::new(SqlState::DATATYPE_MISMATCH, message),
         _ => SqlError::new(SqlState::INTEGRITY_CONSTRAINT_VIOLATION, message),
     }
@@ -246,8 +247,15 @@ mod tests {
     #[test]
     fn objects_are_named_where_sqlite_names_them() {
         let error = of("insert into t values (2, 'y', null, 1)");
-        assert_eq!(error.report().table.as_deref(), Some("t"));
-        assert_eq!(error.report().column.as_deref(), Some("c"));
-        assert_eq!(of("insert into t values (2, 'x', 0, 1)").report().constraint.as_deref(), Some("t_b_key"));
+        assert_eq!(error.report().subject.as_ref().and_then(|subject| subject.table.as_deref()), Some("t"));
+        assert_eq!(error.report().subject.as_ref().and_then(|subject| subject.column.as_deref()), Some("c"));
+        assert_eq!(
+            of("insert into t values (2, 'x', 0, 1)")
+                .report()
+                .subject
+                .as_ref()
+                .and_then(|subject| subject.constraint.as_deref()),
+            Some("t_b_key")
+        );
     }
 }

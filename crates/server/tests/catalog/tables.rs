@@ -68,8 +68,14 @@ fn a_follower_refuses_what_only_a_leader_can() {
         state.positions.receive = Some(Lsn(0x300_0100));
     }
     let error = session.try_rows("SELECT pg_current_wal_lsn()").unwrap_err();
-    assert_eq!((error.sqlstate, error.message.as_str()), ("55000", "recovery is in progress"));
-    assert_eq!(error.hint.as_deref(), Some("WAL control functions cannot be executed during recovery."));
+    assert_eq!(
+        (error.state().as_str(), error.report().message.as_str()),
+        ("55000", "recovery is in progress")
+    );
+    assert_eq!(
+        error.report().hint.as_deref(),
+        Some("WAL control functions cannot be executed during recovery.")
+    );
     assert_eq!(session.rows("SELECT pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn()"), ["256"]);
     assert_eq!(
         session.rows("SELECT pg_is_in_recovery(), pg_is_wal_replay_paused(), pg_promote(true, 5)"),
@@ -77,7 +83,7 @@ fn a_follower_refuses_what_only_a_leader_can() {
     );
     assert_eq!(session.source.state.lock().actions, ["promote Some(5s)"]);
     let leader = Session::new("");
-    assert_eq!(leader.try_rows("SELECT pg_promote()").unwrap_err().sqlstate, "55000");
+    assert_eq!(leader.try_rows("SELECT pg_promote()").unwrap_err().state(), "55000");
 }
 
 #[test]
@@ -91,8 +97,8 @@ fn settings_are_the_sessions_own() {
         "SELECT setting, unit, source, boot_val, pending_restart FROM pg_settings WHERE name = 'work_mem'";
     assert_eq!(session.rows(row), ["8192|kB|session|4096|f"]);
     assert_eq!(session.rows("SELECT current_setting('no.such', true)"), [""]);
-    assert_eq!(session.try_rows("SELECT current_setting('nope')").unwrap_err().sqlstate, "42704");
-    assert_eq!(session.try_rows("SELECT set_config('port', '1', false)").unwrap_err().sqlstate, "55P02");
+    assert_eq!(session.try_rows("SELECT current_setting('nope')").unwrap_err().state(), "42704");
+    assert_eq!(session.try_rows("SELECT set_config('port', '1', false)").unwrap_err().state(), "55P02");
 }
 
 #[test]
@@ -110,7 +116,7 @@ fn slots_are_made_and_listed() {
     session.source.state.lock().slots.push(slot);
     let held = "SELECT slot_name, active, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) FROM pg_replication_slots";
     assert_eq!(session.rows(held), ["a|f|16777216"]);
-    assert_eq!(session.try_rows("SELECT pg_drop_replication_slot('b')").unwrap_err().sqlstate, "42704");
+    assert_eq!(session.try_rows("SELECT pg_drop_replication_slot('b')").unwrap_err().state(), "42704");
 }
 
 #[test]

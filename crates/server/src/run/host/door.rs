@@ -2,15 +2,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use walship_node::{BackendKind, BackendStart, Interrupt};
 use walship_protocol::wire::{
-    ErrorFields, TransactionStatus, put_error, put_parameter_status, put_ready_for_query,
+    ErrorFields, TransactionStatus, put_authentication_ok, put_backend_key_data, put_error,
+    put_parameter_status, put_ready_for_query,
 };
 
-use super::replication::error_fields;
 use crate::listen::{ClientAddress, ReplicationConnection, ReplicationHandler, ReplicationMode};
 use crate::replication::{ConnectionError, ReplicationSession, serve_replication};
 use crate::run::Node;
@@ -44,7 +44,7 @@ async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(),
             ErrorFields::error("0A000", "logical replication connections are not supported")
                 .with_hint("connect with replication=true for physical replication, or without it for SQL"),
         ),
-        _ => node.admit().err().map(|error| error_fields(&error)),
+        _ => node.admit().err().map(ErrorFields::from),
     };
     if let Some(error) = refusal {
         let mut out = BytesMut::new();
@@ -100,15 +100,10 @@ fn reported_settings(node: &Arc<Node>, user: &str, application_name: &str) -> Ve
 
 /// AuthenticationOk, the reported settings, BackendKeyData, ReadyForQuery.
 fn put_greeting(out: &mut BytesMut, reported: &[(String, String)], pid: i32, key: i32) {
-    out.put_u8(b'R');
-    out.put_i32(8);
-    out.put_i32(0);
+    put_authentication_ok(out);
     for (name, value) in reported {
         put_parameter_status(out, name, value);
     }
-    out.put_u8(b'K');
-    out.put_i32(12);
-    out.put_i32(pid);
-    out.put_i32(key);
+    put_backend_key_data(out, pid, key);
     put_ready_for_query(out, TransactionStatus::Idle);
 }

@@ -19,7 +19,6 @@ use crate::replication::{
     ServerPhase, SlotStore,
 };
 use crate::run::Node;
-use crate::sql::SqlError;
 
 impl ReplicationHost for Arc<Node> {
     fn system_id(&self) -> SystemId {
@@ -136,17 +135,7 @@ impl From<EngineError> for ExportError {
 
 /// The engine's errors as a replication client is told them.
 pub(super) fn engine_fields(node: &Node, error: &EngineError) -> ErrorFields {
-    error_fields(&engine_error(node, error))
-}
-
-/// A SQL error's fields for a replication client.
-pub(super) fn error_fields(error: &SqlError) -> ErrorFields {
-    let report = error.report();
-    let fields = ErrorFields::error(report.state.as_str(), report.message.clone());
-    match &report.hint {
-        Some(hint) => fields.with_hint(hint.clone()),
-        None => fields,
-    }
+    engine_error(node, error).into()
 }
 
 /// A replication connection's row in `pg_stat_replication`.

@@ -158,7 +158,7 @@ impl SessionHost for Arc<Node> {
         let mut file = AutoConf::read(self.directory.root()).map_err(failed)?;
         match (name, value) {
             (None, _) => file.reset_all(),
-            (Some(name), None) => file.reset(name).map_err(|e| setting_error(&e))?,
+            (Some(name), None) => file.reset(name).map_err(SqlError::from)?,
             (Some(name), Some(value)) => {
                 if name.eq_ignore_ascii_case("primary_slot_name") && !value.is_empty() {
                     check_slot_name(value).map_err(|e| {
@@ -166,7 +166,7 @@ impl SessionHost for Arc<Node> {
                             .with_hint(e.hint().unwrap_or_default())
                     })?;
                 }
-                file.set(name, value).map_err(|e| setting_error(&e))?;
+                file.set(name, value).map_err(SqlError::from)?;
             }
         }
         file.save(self.directory.root()).map_err(failed)
@@ -211,15 +211,6 @@ fn database_name(name: &str) -> Result<DatabaseName, SqlError> {
         .map_err(|e: walship_types::InvalidDatabaseName| SqlError::new(SqlState::INVALID_NAME, e.to_string()))
 }
 
-fn setting_error(error: &walship_settings::SettingError) -> SqlError {
-    let state = SqlState(error.sqlstate());
-    let shown = SqlError::new(state, error.to_string());
-    match error.hint() {
-        Some(hint) => shown.with_hint(hint),
-        None => shown,
-    }
-}
-
 /// One session's database, with the node's functions and views on its connection.
 struct NodeSession {
     node: Arc<Node>,
@@ -260,7 +251,7 @@ impl SessionEngine for NodeSession {
     }
 
     fn take_function_failure(&mut self) -> Option<SqlError> {
-        self.context.take_failure().map(Into::into)
+        self.context.take_failure()
     }
 
     fn after_statement(&mut self) -> Result<Option<Lsn>, SqlError> {

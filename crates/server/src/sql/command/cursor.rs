@@ -1,6 +1,7 @@
+use walship_protocol::wire::SqlState;
+
 use crate::sql::error::SqlError;
 use crate::sql::lexer::{Token, TokenKind};
-use crate::sql::state::SqlState;
 
 /// A statement's tokens, read from the front.
 pub(in crate::sql) struct Cursor<'t, 'a> {

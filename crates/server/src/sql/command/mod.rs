@@ -9,9 +9,10 @@ pub(super) use self::cursor::Cursor;
 use self::setting::{alter_system, set, setting_name};
 use self::transaction::transaction;
 use self::wait::wait_for_lsn;
+use walship_protocol::wire::SqlState;
+
 use super::error::SqlError;
 use super::lexer::{Token, TokenKind};
-use super::state::SqlState;
 
 /// What a transaction statement asks of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

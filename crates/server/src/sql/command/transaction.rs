@@ -1,7 +1,8 @@
+use walship_protocol::wire::SqlState;
+
 use super::{Command, Cursor, TransactionModes, not_supported};
 use crate::sql::error::SqlError;
 use crate::sql::lexer::TokenKind;
-use crate::sql::state::SqlState;
 
 pub(super) fn transaction(keyword: &str, cursor: &mut Cursor<'_, '_>) -> Result<Command, SqlError> {
     let command = match keyword {

@@ -1,7 +1,8 @@
+use walship_protocol::wire::SqlState;
+
 use super::{Command, Cursor};
 use crate::sql::error::SqlError;
 use crate::sql::lexer::TokenKind;
-use crate::sql::state::SqlState;
 
 pub(super) fn wait_for_lsn(cursor: &mut Cursor<'_, '_>) -> Result<Command, SqlError> {
     cursor.expect("for")?;

@@ -1,7 +1,8 @@
+use walship_protocol::wire::SqlState;
+
 use crate::sql::command::Cursor;
 use crate::sql::error::SqlError;
 use crate::sql::lexer::{Token, TokenKind};
-use crate::sql::state::SqlState;
 
 /// What is copied.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
+use walship_protocol::wire::SqlState;
+
 use super::options::CopyFormat;
 use crate::sql::error::SqlError;
-use crate::sql::state::SqlState;
 
 /// Longest line, in bytes; more is refused before it is kept.
 const LINE_BYTES_MAX: usize = 256 * 1024 * 1024;

@@ -3,6 +3,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use walship_protocol::wire::{self, Severity, SqlState, TransactionStatus};
 use walship_settings::{SessionSettings, parse_startup_options};
 
 use super::{Session, Transaction};
@@ -11,11 +12,9 @@ use crate::sql::error::SqlError;
 use crate::sql::guard::Guard;
 use crate::sql::host::{Activity, Registration, SessionHost, SessionStart};
 use crate::sql::plan::PlanCache;
-use crate::sql::settings_error::setting_error;
 use crate::sql::signals::Signals;
-use crate::sql::state::SqlState;
 use crate::sql::timer::Timer;
-use crate::sql::wire::{Channel, ChannelError, TransactionStatus};
+use crate::sql::wire::{Channel, ChannelError};
 
 /// A client whose StartupMessage was read, and what its session needs.
 pub struct Connecting {
@@ -43,7 +42,7 @@ pub fn run_session<S: Read + Write>(stream: S, connecting: Connecting) -> Result
     let (registration, start, engine) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            channel.output.error(&error.with_severity(crate::sql::Severity::Fatal));
+            wire::put_error(&mut channel.output, error.with_severity(Severity::Fatal).report());
             return channel.send();
         }
     };
@@ -110,11 +109,11 @@ fn apply(settings: &mut SessionSettings, parameters: &StartupParameters) -> Resu
             )
         })?;
         for (name, value) in parsed {
-            settings.set_at_startup(&name, &value).map_err(|error| setting_error(&error))?;
+            settings.set_at_startup(&name, &value).map_err(SqlError::from)?;
         }
     }
     for (name, value) in parameters.settings() {
-        settings.set_at_startup(name, value).map_err(|error| setting_error(&error))?;
+        settings.set_at_startup(name, value).map_err(SqlError::from)?;
     }
     Ok(())
 }
@@ -124,17 +123,17 @@ impl<S: Read + Write> Session<S> {
         let output = &mut self.channel.output;
         let unknown = self.start.parameters.unknown_protocol_options();
         if self.start.parameters.minor() > PROTOCOL_MINOR_MAX || !unknown.is_empty() {
-            output.negotiate_protocol_version(i32::from(PROTOCOL_MINOR_MAX), &unknown);
+            wire::put_negotiate_protocol_version(output, i32::from(PROTOCOL_MINOR_MAX), &unknown);
         }
-        output.authentication_ok();
+        wire::put_authentication_ok(output);
         let mut settings = self.start.settings.lock();
         for (name, value) in settings.report_all() {
-            output.parameter_status(name, &value);
+            wire::put_parameter_status(output, name, &value);
         }
         self.told_cluster = Arc::as_ptr(&settings.cluster()).addr();
         drop(settings);
-        output.backend_key_data(self.registration.pid(), self.registration.key());
-        output.ready_for_query(TransactionStatus::Idle);
+        wire::put_backend_key_data(output, self.registration.pid(), self.registration.key());
+        wire::put_ready_for_query(output, TransactionStatus::Idle);
     }
 
     /// Undoes what was not committed and lets the turn go.

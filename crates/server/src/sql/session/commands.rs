@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use walship_protocol::wire::{self, SqlState};
 use walship_types::Lsn;
 
 use super::execute::text_result;
@@ -10,7 +11,6 @@ use super::{Session, Stop};
 use crate::sql::command::{Command, Discard};
 use crate::sql::error::SqlError;
 use crate::sql::guard::Guard;
-use crate::sql::state::SqlState;
 
 impl<S: Read + Write> Session<S> {
     /// Runs a command that is not SQLite's; `describes` where a result needs its RowDescription.
@@ -53,7 +53,7 @@ impl<S: Read + Write> Session<S> {
             }
             transaction => self.transaction_command(transaction)?,
         };
-        self.channel.output.command_complete(tag);
+        wire::put_command_complete(&mut self.channel.output, tag);
         Ok(())
     }
 
@@ -143,7 +143,10 @@ impl<S: Read + Write> Session<S> {
             Some(lsn) => self.unacknowledged = self.unacknowledged.max(Some(lsn)),
             None => {
                 let notice = format!("database \"{name}\" does not exist, skipping");
-                self.channel.output.error(&SqlError::notice(SqlState::SUCCESSFUL_COMPLETION, notice));
+                wire::put_error(
+                    &mut self.channel.output,
+                    SqlError::notice(SqlState::SUCCESSFUL_COMPLETION, notice).report(),
+                );
             }
         }
         Ok("DROP DATABASE")
@@ -179,7 +182,7 @@ impl<S: Read + Write> Session<S> {
             Err(error) => return Err(error.into()),
         };
         text_result(&mut self.channel.output, &["status"], &[vec![Some(status.to_owned())]], describes);
-        self.channel.output.command_complete("WAIT");
+        wire::put_command_complete(&mut self.channel.output, "WAIT");
         Ok(())
     }
 }

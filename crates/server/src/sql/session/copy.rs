@@ -1,5 +1,7 @@
 use std::io::{Read, Write};
 
+use walship_protocol::wire::{self, SqlState};
+
 use super::{Session, Stop};
 use crate::sql::copy::{
     CopyDirection, CopyFormat, CopyReader, CopySource, CopyStatement, Header, Row, write_row,
@@ -8,7 +10,6 @@ use crate::sql::error::SqlError;
 use crate::sql::lexer::{Token, split};
 use crate::sql::plan::Compiled;
 use crate::sql::sqlite_error::sql_error;
-use crate::sql::state::SqlState;
 use crate::sql::statement::{Parameter, Value};
 use crate::sql::value::{decode, encode_text};
 use crate::sql::wire::FrontendMessage;
@@ -24,7 +25,7 @@ impl<S: Read + Write> Session<S> {
             CopyDirection::In => self.copy_in(statement)?,
             CopyDirection::Out => self.copy_out(&statement)?,
         };
-        self.channel.output.command_complete(&format!("COPY {rows}"));
+        wire::put_command_complete(&mut self.channel.output, &format!("COPY {rows}"));
         Ok(())
     }
 
@@ -60,7 +61,7 @@ impl<S: Read + Write> Session<S> {
         }
         let mut has_row = self.step(compiled)?;
         self.has_read |= !plan.writes;
-        self.channel.output.copy_out_response(plan.columns.len());
+        wire::put_copy_response(&mut self.channel.output, wire::CopyDirection::Out, plan.columns.len());
         let names = plan.columns.iter().map(|column| column.name.as_str());
         if format.header != Header::None {
             let header = names.clone().map(|name| (name, Some(name.as_bytes())));
@@ -84,7 +85,7 @@ impl<S: Read + Write> Session<S> {
             }
             has_row = self.step(compiled)?;
         }
-        self.channel.output.copy_done();
+        wire::put_copy_done(&mut self.channel.output);
         Ok(rows)
     }
 
@@ -93,7 +94,7 @@ impl<S: Read + Write> Session<S> {
         format: &CopyFormat,
         row: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>,
     ) -> Result<(), SqlError> {
-        self.channel.output.copy_data(|bytes| {
+        wire::put_copy_data_with(&mut self.channel.output, |bytes| {
             write_row(format, row, bytes);
             Ok(())
         })
@@ -111,7 +112,7 @@ impl<S: Read + Write> Session<S> {
         let compiled = self.plan_internal(&insert)?;
         let mut target = Target { name, columns, compiled, rows: 0, awaits_header: false };
         target.awaits_header = statement.format.header != Header::None;
-        self.channel.output.copy_in_response(target.columns.len());
+        wire::put_copy_response(&mut self.channel.output, wire::CopyDirection::In, target.columns.len());
         self.send()?;
         let result = self.receive_rows(&mut target, &statement.format);
         let rows = target.rows;

@@ -1,14 +1,14 @@
 use std::io::{Read, Write};
 
+use walship_protocol::wire::{self, SqlState};
+
 use super::{Session, Stop};
 use crate::sql::error::SqlError;
 use crate::sql::plan::{Column, Compiled, Plan};
 use crate::sql::sqlite_error::sql_error;
-use crate::sql::state::SqlState;
 use crate::sql::statement::{SqliteFailure, Statement, Value};
 use crate::sql::tag::Verb;
 use crate::sql::value::{PgType, encode_binary, encode_text};
-use crate::sql::wire::{FieldDescription, Output};
 
 /// Result formats, as Bind states them: none is all text, one is for all, else one each.
 pub(super) fn format_of(formats: &[i16], column: usize) -> i16 {
@@ -51,7 +51,7 @@ impl<S: Read + Write> Session<S> {
     pub(super) fn run(&mut self, run: &mut Run, rows_max: u32) -> Result<Progress, Stop> {
         let result = self.run_rows(run, rows_max);
         if matches!(result, Ok(Progress::Suspended)) {
-            self.channel.output.portal_suspended();
+            wire::put_portal_suspended(&mut self.channel.output);
             return result;
         }
         run.compiled.statement.reset();
@@ -66,7 +66,7 @@ impl<S: Read + Write> Session<S> {
         let changed = if plan.writes { self.engine.connection().changes() } else { 0 };
         let tag = plan.verb.tag(run.rows_sent, changed, !plan.columns.is_empty());
         run.rows_sent = 0;
-        self.channel.output.command_complete(&tag);
+        wire::put_command_complete(&mut self.channel.output, &tag);
         Ok(Progress::Complete)
     }
 
@@ -149,50 +149,53 @@ fn same_columns(announced: &[Column], statement: &Statement) -> bool {
 }
 
 /// Appends a RowDescription.
-pub(super) fn describe_row(output: &mut Output, columns: &[Column], formats: &[i16]) {
-    output.row_description(columns.iter().enumerate().map(|(at, column)| FieldDescription {
-        name: &column.name,
-        type_oid: column.pg_type.oid(),
-        type_length: column.pg_type.length(),
-        type_modifier: -1,
-        format: format_of(formats, at),
-    }));
+pub(super) fn describe_row(output: &mut Vec<u8>, columns: &[Column], formats: &[i16]) {
+    wire::put_row_description(
+        output,
+        columns.iter().enumerate().map(|(at, column)| wire::FieldDescription {
+            name: &column.name,
+            type_oid: column.pg_type.oid(),
+            type_length: column.pg_type.length(),
+            type_modifier: -1,
+            format: format_of(formats, at),
+        }),
+    );
 }
 
 // a row that cannot be encoded leaves nothing behind
 fn encode_row(
-    output: &mut Output,
+    output: &mut Vec<u8>,
     plan: &Plan,
     statement: &Statement,
     formats: &[i16],
 ) -> Result<(), SqlError> {
     let before = output.len();
-    output.begin_row(plan.columns.len());
-    for (at, column) in plan.columns.iter().enumerate() {
-        let value = statement.value(at);
-        let encoded = match (value, format_of(formats, at)) {
-            (Value::Null, _) => {
-                output.null();
-                Ok(())
-            }
-            (value, 0) => output.value(|bytes| {
-                encode_text(column.pg_type, value, bytes);
-                Ok(())
-            }),
-            (value, _) => output.value(|bytes| encode_binary(column.pg_type, value, bytes)),
-        };
-        if let Err(mismatch) = encoded {
-            output.truncate(before);
-            return Err(mismatch.in_column(&column.name));
+    let encoded = wire::put_row(output, plan.columns.len(), |output| {
+        for (at, column) in plan.columns.iter().enumerate() {
+            let encoded = match (statement.value(at), format_of(formats, at)) {
+                (Value::Null, _) => {
+                    wire::put_null(output);
+                    Ok(())
+                }
+                (value, 0) => wire::put_value(output, |bytes| {
+                    encode_text(column.pg_type, value, bytes);
+                    Ok(())
+                }),
+                (value, _) => wire::put_value(output, |bytes| encode_binary(column.pg_type, value, bytes)),
+            };
+            encoded.map_err(|mismatch| mismatch.in_column(&column.name))?;
         }
+        Ok(())
+    });
+    if encoded.is_err() {
+        output.truncate(before);
     }
-    output.end_row();
-    Ok(())
+    encoded
 }
 
 /// A result of ours: text columns, one row each, and a tag.
 pub(super) fn text_result(
-    output: &mut Output,
+    output: &mut Vec<u8>,
     names: &[&str],
     rows: &[Vec<Option<String>>],
     describes: bool,
@@ -203,7 +206,6 @@ pub(super) fn text_result(
         describe_row(output, &columns, &[]);
     }
     for row in rows {
-        let row: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
-        output.text_row(&row);
+        wire::put_data_row(output, row);
     }
 }

@@ -1,6 +1,8 @@
 use std::io::{Read, Write};
 use std::rc::Rc;
 
+use walship_protocol::wire::{self, SqlState};
+
 use super::execute::{Progress, Run, describe_row};
 use super::simple::in_characters;
 use super::{Session, Stop};
@@ -9,7 +11,6 @@ use crate::sql::error::SqlError;
 use crate::sql::lexer::split;
 use crate::sql::plan::{Column, Compiled, Plan};
 use crate::sql::sqlite_error::sql_error;
-use crate::sql::state::SqlState;
 use crate::sql::statement::Parameter;
 use crate::sql::value::{PgType, decode};
 use crate::sql::wire::{Bind, FrontendMessage, Parse, Target};
@@ -86,7 +87,7 @@ impl<S: Read + Write> Session<S> {
             .into());
         }
         self.prepared.insert(parse.name.to_owned(), prepared);
-        self.channel.output.parse_complete();
+        wire::put_parse_complete(&mut self.channel.output);
         Ok(())
     }
 
@@ -145,7 +146,7 @@ impl<S: Read + Write> Session<S> {
         if let Some(previous) = self.portals.insert(bind.portal.to_owned(), portal) {
             self.retire(previous);
         }
-        self.channel.output.bind_complete();
+        wire::put_bind_complete(&mut self.channel.output);
         Ok(())
     }
 
@@ -179,11 +180,14 @@ impl<S: Read + Write> Session<S> {
                 let prepared = self.prepared.get(name).ok_or_else(|| no_statement(name))?;
                 match &prepared.plan {
                     Some(plan) => {
-                        output.parameter_description(plan.parameters.iter().map(|pg_type| pg_type.oid()));
+                        wire::put_parameter_description(
+                            output,
+                            plan.parameters.iter().map(|pg_type| pg_type.oid()),
+                        );
                         describe_columns(output, &plan.columns, &[]);
                     }
                     None => {
-                        output.parameter_description(std::iter::empty());
+                        wire::put_parameter_description(output, std::iter::empty());
                         let command = prepared.command.as_deref();
                         describe_columns(output, &command_columns::<S>(command), &[]);
                     }
@@ -194,7 +198,7 @@ impl<S: Read + Write> Session<S> {
                 Portal::Command { command, .. } => {
                     describe_columns(output, &command_columns::<S>(Some(command)), &[]);
                 }
-                Portal::Empty | Portal::Exhausted(_) => output.no_data(),
+                Portal::Empty | Portal::Exhausted(_) => wire::put_no_data(output),
             },
         }
         Ok(())
@@ -206,11 +210,11 @@ impl<S: Read + Write> Session<S> {
         let several = self.channel.next_tag() != Some(b'S');
         let after = match portal {
             Portal::Empty => {
-                self.channel.output.empty_query_response();
+                wire::put_empty_query(&mut self.channel.output);
                 Portal::Empty
             }
             Portal::Exhausted(tag) => {
-                self.channel.output.command_complete(tag);
+                wire::put_command_complete(&mut self.channel.output, tag);
                 Portal::Exhausted(tag)
             }
             Portal::Command { command, text } => {
@@ -271,7 +275,7 @@ impl<S: Read + Write> Session<S> {
                 }
             }
         }
-        self.channel.output.close_complete();
+        wire::put_close_complete(&mut self.channel.output);
     }
 }
 
@@ -283,8 +287,8 @@ fn command_columns<S: Read + Write>(command: Option<&Command>) -> Vec<Column> {
     names.into_iter().map(|name| Column { name, pg_type: PgType::Text }).collect()
 }
 
-fn describe_columns(output: &mut crate::sql::wire::Output, columns: &[Column], formats: &[i16]) {
-    if columns.is_empty() { output.no_data() } else { describe_row(output, columns, formats) }
+fn describe_columns(output: &mut Vec<u8>, columns: &[Column], formats: &[i16]) {
+    if columns.is_empty() { wire::put_no_data(output) } else { describe_row(output, columns, formats) }
 }
 
 fn no_statement(name: &str) -> SqlError {

@@ -13,19 +13,19 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use walship_protocol::wire::{self, Severity, SqlState, TransactionStatus};
 use walship_settings::Typed;
 use walship_types::Lsn;
 
 use self::extended::{Portal, Prepared};
 use self::transaction::Transaction;
-use super::error::{Severity, SqlError};
+use super::error::SqlError;
 use super::guard::Guard;
 use super::host::{Activity, Registration, SessionEngine, SessionHost, SessionStart};
 use super::plan::PlanCache;
 use super::signals::EndReason;
-use super::state::SqlState;
 use super::timer::{AlarmClock, Expiry};
-use super::wire::{Channel, ChannelError, FrontendMessage, TransactionStatus};
+use super::wire::{Channel, ChannelError, FrontendMessage};
 
 pub use self::begin::{Connecting, run_session};
 
@@ -179,7 +179,7 @@ impl<S: Read + Write> Session<S> {
                 self.channel.output.clear();
                 return Err(error.with_severity(Severity::Fatal).into());
             }
-            self.channel.output.error(&error);
+            wire::put_error(&mut self.channel.output, error.report());
         }
         if std::mem::take(&mut self.has_read) {
             let horizon = self.engine.read_horizon();
@@ -200,7 +200,7 @@ impl<S: Read + Write> Session<S> {
             settled => settled?,
         }
         self.tell_settings();
-        self.channel.output.ready_for_query(self.transaction.status());
+        wire::put_ready_for_query(&mut self.channel.output, self.transaction.status());
         if std::mem::take(&mut self.is_active) {
             self.clock.disarm();
             self.start.signals.finish();
@@ -250,7 +250,7 @@ impl<S: Read + Write> Session<S> {
 
     /// An error that does not end the session: the client is told and the transaction fails.
     fn report(&mut self, error: &SqlError) {
-        self.channel.output.error(error);
+        wire::put_error(&mut self.channel.output, error.report());
         self.fail_transaction();
     }
 
@@ -261,7 +261,7 @@ impl<S: Read + Write> Session<S> {
         if self.unacknowledged.take().is_some() {
             self.channel.output.clear();
         }
-        self.channel.output.error(error);
+        wire::put_error(&mut self.channel.output, error.report());
         self.channel.send()
     }
 }

@@ -1,13 +1,12 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use walship_protocol::wire::{self, SqlState};
 use walship_settings::Scope;
 
 use super::execute::text_result;
 use super::{Session, Stop};
 use crate::sql::error::SqlError;
-use crate::sql::settings_error::setting_error;
-use crate::sql::state::SqlState;
 
 impl<S: Read + Write> Session<S> {
     /// SET, and SET ... TO DEFAULT where there is no value.
@@ -19,7 +18,10 @@ impl<S: Read + Write> Session<S> {
     ) -> Result<(), SqlError> {
         if local && !self.transaction.is_open() {
             let warning = "SET LOCAL can only be used in transaction blocks";
-            self.channel.output.error(&SqlError::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, warning));
+            wire::put_error(
+                &mut self.channel.output,
+                SqlError::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, warning).report(),
+            );
         }
         let scope = if local { Scope::Local } else { Scope::Session };
         let mut settings = self.start.settings.lock();
@@ -27,7 +29,7 @@ impl<S: Read + Write> Session<S> {
             Some(value) => settings.set(name, value, scope),
             None => settings.reset(name),
         }
-        .map_err(|error| setting_error(&error))?;
+        .map_err(SqlError::from)?;
         drop(settings);
         self.settings_changed = true;
         self.note_change(name);
@@ -62,7 +64,7 @@ impl<S: Read + Write> Session<S> {
         let settings = self.start.settings.lock();
         match name {
             Some(name) => {
-                let value = settings.show(name).map_err(|error| setting_error(&error))?;
+                let value = settings.show(name).map_err(SqlError::from)?;
                 drop(settings);
                 text_result(&mut self.channel.output, &[name], &[vec![Some(value)]], describes);
             }
@@ -78,7 +80,7 @@ impl<S: Read + Write> Session<S> {
                 text_result(&mut self.channel.output, &["name", "setting", "description"], &rows, describes);
             }
         }
-        self.channel.output.command_complete("SHOW");
+        wire::put_command_complete(&mut self.channel.output, "SHOW");
         Ok(())
     }
 
@@ -91,7 +93,7 @@ impl<S: Read + Write> Session<S> {
         }
         self.told_cluster = cluster;
         for (name, value) in settings.report_changes() {
-            self.channel.output.parameter_status(name, &value);
+            wire::put_parameter_status(&mut self.channel.output, name, &value);
         }
     }
 }

@@ -1,5 +1,7 @@
 use std::io::{Read, Write};
 
+use walship_protocol::wire::{self, SqlState};
+
 use super::execute::Run;
 use super::{Session, Stop};
 use crate::catalog;
@@ -7,7 +9,6 @@ use crate::sql::command::Command;
 use crate::sql::error::SqlError;
 use crate::sql::lexer::{Token, split};
 use crate::sql::plan::{Compiled, TypeHints, compile, plan_key};
-use crate::sql::state::SqlState;
 use crate::sql::value::PgType;
 
 impl<S: Read + Write> Session<S> {
@@ -21,7 +22,7 @@ impl<S: Read + Write> Session<S> {
         }
         let statements = split(text);
         if statements.is_empty() {
-            self.channel.output.empty_query_response();
+            wire::put_empty_query(&mut self.channel.output);
             return self.ready();
         }
         let several = statements.len() > 1;

@@ -1,13 +1,13 @@
 use std::io::{Read, Write};
 
+use walship_protocol::wire::{self, SqlState, TransactionStatus};
+
 use super::{Session, Stop};
 use crate::sql::command::{Command, TransactionModes};
 use crate::sql::error::SqlError;
 use crate::sql::host::TurnLimits;
 use crate::sql::sqlite_error::sql_error;
-use crate::sql::state::SqlState;
 use crate::sql::statement::Statement;
-use crate::sql::wire::TransactionStatus;
 use walship_settings::{Scope, Typed};
 
 /// How a transaction was begun.
@@ -136,7 +136,10 @@ impl<S: Read + Write> Session<S> {
     fn begin(&mut self, modes: TransactionModes) -> Result<(), SqlError> {
         if self.transaction.is_explicit() {
             let warning = "there is already a transaction in progress";
-            self.channel.output.error(&SqlError::warning(SqlState::ACTIVE_SQL_TRANSACTION, warning));
+            wire::put_error(
+                &mut self.channel.output,
+                SqlError::warning(SqlState::ACTIVE_SQL_TRANSACTION, warning).report(),
+            );
             return self.set_modes(modes);
         }
         self.check_modes(modes)?;
@@ -190,7 +193,10 @@ impl<S: Read + Write> Session<S> {
         }
         if !self.transaction.is_open() {
             let warning = "SET TRANSACTION can only be used in transaction blocks";
-            self.channel.output.error(&SqlError::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, warning));
+            wire::put_error(
+                &mut self.channel.output,
+                SqlError::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, warning).report(),
+            );
             return Ok(());
         }
         self.set_modes(modes)
@@ -261,7 +267,10 @@ impl<S: Read + Write> Session<S> {
                 ));
             }
             let warning = "there is no transaction in progress";
-            self.channel.output.error(&SqlError::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, warning));
+            wire::put_error(
+                &mut self.channel.output,
+                SqlError::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, warning).report(),
+            );
         }
         let modes = TransactionModes { read_only: self.transaction.read_only, immediate: false };
         if commits && self.transaction.is_open() {

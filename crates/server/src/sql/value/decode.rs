@@ -1,6 +1,7 @@
+use walship_protocol::wire::SqlState;
+
 use super::{PgType, datetime, numeric};
 use crate::sql::error::SqlError;
-use crate::sql::state::SqlState;
 use crate::sql::statement::Parameter;
 
 /// The value that a client bound, as SQLite stores it. `number` counts from 1 and is for messages.

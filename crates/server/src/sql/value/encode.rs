@@ -1,8 +1,9 @@
 use std::io::Write;
 
+use walship_protocol::wire::SqlState;
+
 use super::{PgType, datetime, numeric};
 use crate::sql::error::SqlError;
-use crate::sql::state::SqlState;
 use crate::sql::statement::Value;
 
 /// A stored value is not of the type that its column was announced with.

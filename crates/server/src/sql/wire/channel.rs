@@ -1,7 +1,5 @@
 use std::io::{self, Read, Write};
 
-use super::Output;
-
 /// Longest body of a message that may carry a query, parameters or COPY data, in bytes.
 pub(super) const MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Longest body of any other message, in bytes (PostgreSQL's `PQ_SMALL_MESSAGE_LIMIT`).
@@ -11,6 +9,8 @@ pub(super) const SMALL_MESSAGE_BYTES_MAX: usize = 10_000;
 const READ_BYTES: usize = 16 * 1024;
 // answers longer than this are sent before they are complete, so that memory stays bounded
 const SEND_BYTES: usize = 64 * 1024;
+// what the output keeps when it was sent; more than a response needs is given back
+const KEPT_BYTES: usize = 128 * 1024;
 // type byte and length word
 const HEADER_BYTES: usize = 5;
 
@@ -46,13 +46,13 @@ pub(crate) struct Channel<S> {
     input: Vec<u8>,
     start: usize,
     /// What is to be sent.
-    pub output: Output,
+    pub output: Vec<u8>,
 }
 
 impl<S: Read + Write> Channel<S> {
     /// A channel over a stream on which start-up is done; `received` are bytes already read from it.
     pub(crate) fn new(stream: S, received: Vec<u8>) -> Channel<S> {
-        Channel { stream, input: received, start: 0, output: Output::default() }
+        Channel { stream, input: received, start: 0, output: Vec::new() }
     }
 
     fn pending(&self) -> &[u8] {
@@ -131,8 +131,9 @@ impl<S: Read + Write> Channel<S> {
     /// Sends what was gathered, with one write where the system takes it.
     pub(crate) fn send(&mut self) -> Result<(), ChannelError> {
         if !self.output.is_empty() {
-            let result = self.stream.write_all(self.output.bytes());
+            let result = self.stream.write_all(&self.output);
             self.output.clear();
+            self.output.shrink_to(KEPT_BYTES);
             result?;
             self.stream.flush()?;
         }

@@ -2,18 +2,40 @@ use std::fmt;
 
 /// A SQLSTATE: five characters, as appendix A of PostgreSQL's manual lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SqlState(pub &'static str);
+pub struct SqlState([u8; 5]);
 
 impl SqlState {
+    /// The state that is written so; what is not five ASCII characters is an
+    /// internal error.
+    pub const fn new(code: &str) -> SqlState {
+        match code.as_bytes() {
+            &[a, b, c, d, e] if code.is_ascii() => SqlState([a, b, c, d, e]),
+            _ => SqlState::INTERNAL_ERROR,
+        }
+    }
+
     /// Its five characters.
-    pub fn as_str(self) -> &'static str {
-        self.0
+    pub fn as_str(&self) -> &str {
+        // only ASCII gets in
+        std::str::from_utf8(&self.0).unwrap_or("XX000")
+    }
+}
+
+impl From<&str> for SqlState {
+    fn from(code: &str) -> SqlState {
+        SqlState::new(code)
+    }
+}
+
+impl PartialEq<&str> for SqlState {
+    fn eq(&self, code: &&str) -> bool {
+        self.as_str() == *code
     }
 }
 
 impl fmt::Display for SqlState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -22,7 +44,10 @@ macro_rules! states {
         impl SqlState {
             $(
                 #[doc = concat!("`", $code, "`")]
-                pub const $name: SqlState = SqlState($code);
+                pub const $name: SqlState = match $code.as_bytes() {
+                    &[a, b, c, d, e] => SqlState([a, b, c, d, e]),
+                    _ => panic!("a SQLSTATE has five characters"),
+                };
             )*
         }
     };
@@ -84,6 +109,7 @@ states! {
     DISK_FULL = "53100";
     OUT_OF_MEMORY = "53200";
     TOO_MANY_CONNECTIONS = "53300";
+    CONFIGURATION_LIMIT_EXCEEDED = "53400";
     PROGRAM_LIMIT_EXCEEDED = "54000";
     STATEMENT_TOO_COMPLEX = "54001";
     OBJECT_NOT_IN_PREREQUISITE_STATE = "55000";
@@ -94,6 +120,7 @@ states! {
     ADMIN_SHUTDOWN = "57P01";
     CANNOT_CONNECT_NOW = "57P03";
     IDLE_SESSION_TIMEOUT = "57P05";
+    RAISE_EXCEPTION = "P0001";
     IO_ERROR = "58030";
     UNDEFINED_FILE = "58P01";
     INTERNAL_ERROR = "XX000";
