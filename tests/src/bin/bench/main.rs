@@ -44,7 +44,7 @@ fn main() {
     };
     let lab = Lab::new();
     let postgres = Oracle::start(lab.path(), &["max_connections=200", "fsync=on", "synchronous_commit=on"]);
-    let standby = postgres.standby(lab.path(), &["hot_standby=on"]);
+    let standby = postgres.standby(lab.path(), &["max_connections=200"]);
     let leader = lab.leader_with(&["-c", "max_connections=200"]);
     let follower = lab.follower(&leader);
     let mut systems = Systems { lab: &lab, leader, follower, postgres, _standby: standby };
