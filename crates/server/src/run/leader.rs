@@ -72,10 +72,20 @@ pub(crate) fn recover_log(config: &WalConfig, control: &ControlFile) -> Result<C
     let clean = clean_tail(config, &found)?;
     let (records, end) = (found.records, found.end.at);
     tracing::info!(redo = %control.redo, %end, records, reason = %found.end.reason, "log recovered");
-    if clean.zeroed_bytes > 0 || !clean.removed.is_empty() {
+    if clean.zeroed_bytes > 0 {
+        let bytes = clean.zeroed_bytes;
         tracing::warn!(
-            %end, zeroed_bytes = clean.zeroed_bytes, removed = clean.removed.join(","),
-            "cut off what was behind the end of the log and was never acknowledged"
+            event = "tail_cut", bytes, %end, removed = clean.removed.join(", "),
+            "cut off {bytes} bytes behind the end of the log at {end}: they were never acknowledged"
+        );
+    } else if let [first, ..] = clean.removed.as_slice() {
+        // prepared ahead, or left over from a crash before anything in between was flushed
+        let segments = clean.removed.len();
+        tracing::debug!(
+            event = "tail_cut",
+            segments,
+            first,
+            "removed segment files behind the end of the log"
         );
     }
     Ok(clean)

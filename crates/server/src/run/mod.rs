@@ -11,6 +11,7 @@ mod follower;
 mod host;
 mod leader;
 mod log;
+mod log_line;
 mod logging;
 mod node;
 mod options;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::Mode;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -36,6 +37,8 @@ const ASYNC_THREADS: usize = 2;
 const DRAIN_WAIT: Duration = Duration::from_secs(10);
 /// How long a clean stop waits for sessions to end.
 const SESSIONS_END_WAIT: Duration = Duration::from_secs(10);
+/// The bit of a directory's mode that lets its group read.
+const GROUP_READS: u32 = 0o040;
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs a program until it is told to stop; the exit status.
@@ -49,6 +52,9 @@ pub fn run(options: StartOptions) -> ExitCode {
 
 fn run_node(options: StartOptions) -> Result<(), Failure> {
     let directory = DataDirectory::new(&options.directory);
+    let group_reads =
+        matches!(options.init, Some(Init::Cluster(new)) if new.directory_mode & GROUP_READS != 0);
+    rustix::process::umask(file_creation_mask(group_reads));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(ASYNC_THREADS)
         .enable_all()
@@ -56,6 +62,8 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
         .map_err(|e| Failure::new(format!("could not start the runtime: {e}")))?;
     create_if_asked(&options, &directory, &runtime)?;
     let control = ControlFile::read(&directory)?;
+    let group_reads = control.directory_mode & GROUP_READS != 0;
+    rustix::process::umask(file_creation_mask(group_reads));
     let lock = directory.lock()?;
     let role = find_role(&options, &directory, &control)?;
     create_missing_folders(&directory, control.directory_mode)?;
@@ -75,6 +83,19 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
     ended
+}
+
+/// Keeps others away from what SQLite and we create, as PostgreSQL does.
+fn file_creation_mask(group_reads: bool) -> Mode {
+    Mode::from_raw_mode(if group_reads { 0o027 } else { 0o077 })
+}
+
+/// The disk whose new files have the modes that the data directory's group needs.
+fn disk_of(control: &ControlFile) -> SharedDisk {
+    match control.directory_mode & GROUP_READS {
+        0 => Arc::new(RealDisk::new()),
+        _ => Arc::new(RealDisk::group_readable()),
+    }
 }
 
 fn create_if_asked(
@@ -113,7 +134,7 @@ struct Start {
 
 impl Start {
     fn run(self, runtime: &Runtime, role: Role) -> Result<(), Failure> {
-        let disk: SharedDisk = Arc::new(RealDisk::new());
+        let disk = disk_of(&self.control);
         let Start { options, directory, mut settings, control, listener, pid_file } = self;
         let follower = role == Role::Follower;
         let fact = if follower { "on" } else { "off" };
