@@ -69,10 +69,10 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// Reads what goes before a session. The caller limits the time.
+/// Reads what goes before a session; requests to cancel go to `cancel`. The caller limits the time.
 pub(super) async fn negotiate(
     mut socket: Socket,
-    host: &Arc<dyn SessionHost>,
+    cancel: impl Fn(i32, i32),
 ) -> Result<(Socket, StartupParameters), Refusal> {
     for _ in 0..NEGOTIATIONS_MAX {
         let packet = match read_packet(&mut socket).await? {
@@ -82,7 +82,7 @@ pub(super) async fn negotiate(
         match packet {
             StartupPacket::SslRequest | StartupPacket::GssEncRequest => socket.write_all(b"N").await?,
             StartupPacket::Cancel { pid, key } => {
-                host.cancel(pid, key);
+                cancel(pid, key);
                 return Err(Refusal::Silent);
             }
             StartupPacket::Startup(parameters) => return Ok((socket, parameters)),

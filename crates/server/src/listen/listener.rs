@@ -1,7 +1,9 @@
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
@@ -78,11 +80,11 @@ impl ListenError {
 pub struct Listener {
     tcp: Vec<TcpListener>,
     unix: Vec<(UnixListener, SocketFile)>,
-    authentication_timeout: Duration,
+    pub(super) authentication_timeout: Duration,
 }
 
 // after accepting failed (no descriptors left), so that the loop does not spin
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 impl Listener {
     /// Takes all addresses and sockets, or none.
@@ -107,6 +109,24 @@ impl Listener {
     /// Unix sockets that are listened on.
     pub fn sockets(&self) -> Vec<PathBuf> {
         self.unix.iter().map(|(_, file)| file.path().to_owned()).collect()
+    }
+
+    /// The next connection on any address or socket.
+    pub(super) async fn accept_any(&self) -> io::Result<Socket> {
+        poll_fn(|context| {
+            for listener in &self.tcp {
+                if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                    return Poll::Ready(accepted.map(|(stream, _)| Socket::Tcp(stream)));
+                }
+            }
+            for (listener, _) in &self.unix {
+                if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                    return Poll::Ready(accepted.map(|(stream, _)| Socket::Unix(stream)));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Accepts until `shutdown` says true. Sessions that run by then are left to their own
@@ -179,7 +199,7 @@ async fn accept_unix(listener: UnixListener, to: Arc<Destinations>, limit: Durat
 }
 
 async fn connect(socket: Socket, client: ClientAddress, to: Arc<Destinations>, limit: Duration) {
-    match timeout(limit, negotiate(socket, &to.host)).await {
+    match timeout(limit, negotiate(socket, |pid, key| to.host.cancel(pid, key))).await {
         // too slow: PostgreSQL, too, closes without a word
         Err(_) | Ok(Err(Refusal::Silent)) => {}
         Ok(Err(Refusal::Told(socket, error))) => refuse(socket, &error).await,

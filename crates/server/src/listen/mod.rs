@@ -6,12 +6,14 @@
 
 mod connection;
 mod listener;
+mod not_ready;
 mod socket;
 mod startup;
 mod unix;
 
 pub use connection::{ClientAddress, ReplicationConnection, ReplicationHandler, Socket};
 pub use listener::{ListenConfig, ListenError, Listener};
+pub use not_ready::NotReady;
 pub use startup::{
     InvalidStartup, PROTOCOL_MINOR_MAX, ReplicationMode, STARTUP_BYTES_MAX, StartupPacket, StartupParameters,
 };

@@ -28,7 +28,7 @@ use super::node::Node;
 use super::receiving::{Receiving, ReceivingEnd};
 use super::role::{Role, find_role};
 use super::{Failure, Init, StartOptions};
-use crate::listen::{ListenConfig, ListenError, Listener};
+use crate::listen::{ListenConfig, ListenError, Listener, NotReady};
 use crate::replication::ServerPhase;
 
 /// Threads for start-up packets, senders and the receiver; SQL sessions have their own.
@@ -77,6 +77,10 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
         event = "starting", role = role.name(), system_id = %control.system_id, timeline = %control.timeline,
         directory = %directory.root().display(), state = control.state.describe(), "starting as {}", role.name()
     );
+    let listener = {
+        let _runtime = runtime.enter();
+        NotReady::refuse(listener)
+    };
     let ended = Start { options, directory: directory.clone(), settings, control, listener, pid_file }
         .run(&runtime, role);
     PidFile::remove(&directory);
@@ -128,7 +132,7 @@ struct Start {
     directory: DataDirectory,
     settings: Settings,
     control: ControlFile,
-    listener: Listener,
+    listener: NotReady,
     pid_file: PidFile,
 }
 
@@ -211,10 +215,12 @@ impl Running {
         }))
     }
 
-    fn serve(mut self, runtime: &Runtime, listener: Listener, signals: &mut Signals) -> Result<(), Failure> {
+    fn serve(mut self, runtime: &Runtime, listener: NotReady, signals: &mut Signals) -> Result<(), Failure> {
         let node = Arc::clone(&self.node);
         let checkpointer = start_checkpointer(Arc::clone(&node))
             .map_err(|e| Failure::new(format!("could not start the checkpointer: {e}")))?;
+        let listener = runtime.block_on(listener.into_listener());
+        let listener = listener.map_err(|e| Failure::new(format!("could not accept connections: {e}")))?;
         let (stop_listening, listening_stops) = watch::channel(false);
         for address in listener.addresses() {
             tracing::info!(event = "listening", %address, "listening on {address}");
