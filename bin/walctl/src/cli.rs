@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, PROGRAM};
-use crate::{controldata, export, import, init, slot, status, waldump};
+use crate::{basebackup, controldata, export, import, init, slot, status, verifybackup, waldump};
 
 /// Looks at walship clusters, their logs and their backups, and moves databases in and out of them.
 ///
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Export(export::Arguments),
     Status(status::Arguments),
     Slot(slot::Arguments),
+    Basebackup(basebackup::Arguments),
+    Verifybackup(verifybackup::Arguments),
     Waldump(waldump::Arguments),
     Controldata(controldata::Arguments),
 }
@@ -43,6 +45,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Slot(arguments) => slot::run(&arguments),
+        Command::Basebackup(arguments) => basebackup::run(&arguments),
+        Command::Verifybackup(arguments) => verifybackup::run(&arguments),
         Command::Controldata(arguments) => controldata::run(&arguments),
         Command::Waldump(arguments) => waldump::run(&arguments),
     }

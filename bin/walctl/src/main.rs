@@ -1,6 +1,7 @@
 //! walctl: looks at walship clusters, their logs and their backups, and moves databases
 //! in and out of them.
 
+mod basebackup;
 mod byte_size;
 mod cli;
 mod clock;
@@ -14,6 +15,7 @@ mod progress;
 mod slot;
 mod status;
 mod table;
+mod verifybackup;
 mod waldump;
 
 use std::process::ExitCode;

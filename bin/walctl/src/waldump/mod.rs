@@ -17,8 +17,8 @@ use walship_wal::{Next, WalEnd, WalReader};
 use crate::failure::{Failure, note};
 use databases::Databases;
 use filter::Filter;
-use log::Log;
-use place::Place;
+pub(crate) use log::Log;
+pub(crate) use place::Place;
 
 /// How often a log that is followed is looked at again.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
