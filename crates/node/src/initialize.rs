@@ -38,7 +38,10 @@ pub struct NewCluster {
 /// Creates a new cluster: an empty log on timeline 1, and a control file, which is
 /// written last. The first start makes the database `postgres`.
 pub fn create_cluster(directory: &DataDirectory, wanted: NewCluster) -> Result<ControlFile, NodeError> {
-    let disk: SharedDisk = Arc::new(RealDisk::new());
+    let disk: SharedDisk = match wanted.directory_mode & 0o040 {
+        0 => Arc::new(RealDisk::new()),
+        _ => Arc::new(RealDisk::group_readable()),
+    };
     create_skeleton(&disk, directory, wanted.directory_mode)?;
     let system_id = new_system_id();
     let history = TimelineHistory::root(TimelineId::FIRST);
