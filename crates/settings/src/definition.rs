@@ -65,8 +65,7 @@ pub enum TextRule {
     Lsn,
     /// Empty, or a replication slot's name: a-z, 0-9 and `_`, at most 63.
     SlotName,
-    /// PostgreSQL's grammar of synchronous standbys; balanced quotes and parentheses are checked here, the rest by
-    /// whoever uses it.
+    /// PostgreSQL's grammar of synchronous standbys: [`crate::StandbyNames`].
     StandbyNames,
     /// Empty, `latest`, `current`, or a timeline number in decimal or after `0x`.
     Timeline,

@@ -1,5 +1,5 @@
 use crate::definition::{Definition, Kind, TextRule};
-use crate::{SettingError, Unit};
+use crate::{SettingError, StandbyNames, Unit};
 use walship_types::Lsn;
 
 /// A setting's value, of its type and within its bounds.
@@ -24,7 +24,13 @@ impl Definition {
             Kind::Mode => self.parse_mode(text),
             Kind::Real { min, max } => self.parse_real(text, min, max),
             Kind::Enum(words) => self.parse_word(text, words),
-            Kind::Text(rule) => rule.apply(text).map(Value::Text).ok_or_else(|| self.invalid(text)),
+            Kind::Text(rule) => rule.apply(text).map(Value::Text).ok_or_else(|| {
+                let mut error = self.invalid(text);
+                if let (SettingError::Invalid { allowed, .. }, Some(fault)) = (&mut error, rule.fault(text)) {
+                    *allowed = format!("{fault}. {allowed}");
+                }
+                error
+            }),
         }
     }
 
@@ -174,8 +180,16 @@ impl TextRule {
                 let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
                 (text.len() <= 63 && text.bytes().all(valid)).then(|| text.to_owned())
             }
-            TextRule::StandbyNames => balanced(text).then(|| text.to_owned()),
+            TextRule::StandbyNames => StandbyNames::parse(text).is_ok().then(|| text.to_owned()),
             TextRule::Timeline => timeline(text).then(|| text.to_owned()),
+        }
+    }
+
+    /// What exactly is wrong with a text, where the rule is a grammar.
+    fn fault(self, text: &str) -> Option<String> {
+        match self {
+            TextRule::StandbyNames => StandbyNames::parse(text).err().map(|error| error.to_string()),
+            _ => None,
         }
     }
 
@@ -190,7 +204,7 @@ impl TextRule {
                 "Replication slot names may only contain lower case letters, numbers, and the underscore character."
             }
             TextRule::StandbyNames => {
-                "Allowed are lists as in FIRST 1 (a, b), ANY 2 (a, b, c), a, b and *; quotes and parentheses must match."
+                "Allowed are lists as in FIRST 1 (a, b), ANY 2 (a, b, c), a, b and *; names with other characters than letters, digits and _ need double quotes."
             }
             TextRule::Timeline => "Available values: latest, current, or a timeline's number.",
         }
@@ -268,22 +282,6 @@ fn time_zone(text: &str) -> Option<String> {
     let zone = text.trim();
     let valid = |c: char| c.is_ascii_alphanumeric() || "_+-:/<>,. '".contains(c);
     (!zone.is_empty() && zone.len() <= LENGTH_MAX && zone.chars().all(valid)).then(|| zone.to_owned())
-}
-
-fn balanced(text: &str) -> bool {
-    let (mut depth, mut quoted) = (0_i32, false);
-    for c in text.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            '(' if !quoted => depth += 1,
-            ')' if !quoted => depth -= 1,
-            _ => {}
-        }
-        if depth < 0 {
-            return false;
-        }
-    }
-    depth == 0 && !quoted
 }
 
 fn timeline(text: &str) -> bool {
