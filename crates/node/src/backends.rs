@@ -167,6 +167,18 @@ impl Backends {
         hook.inspect(|hook| hook(what)).is_some()
     }
 
+    /// Shows what a session waits for, until the guard is dropped.
+    pub fn waiting(self: &Arc<Self>, pid: i32, class: &'static str, name: &'static str) -> WaitShown {
+        self.set_wait(pid, Some((class, name)));
+        WaitShown { backends: Arc::clone(self), pid }
+    }
+
+    fn set_wait(&self, pid: i32, wait: Option<(&'static str, &'static str)>) {
+        if let Some(backend) = self.sessions.lock().get_mut(&pid) {
+            backend.info.wait = wait;
+        }
+    }
+
     /// Disturbs every session of a kind.
     pub fn interrupt_all(&self, kind: BackendKind, what: Interrupt) {
         let sessions = self.sessions.lock();
@@ -190,6 +202,18 @@ pub struct BackendStart {
     pub application_name: String,
     /// `None` for a Unix socket.
     pub client_address: Option<SocketAddr>,
+}
+
+/// A wait that views show; dropping it ends that.
+pub struct WaitShown {
+    backends: Arc<Backends>,
+    pid: i32,
+}
+
+impl Drop for WaitShown {
+    fn drop(&mut self) {
+        self.backends.set_wait(self.pid, None);
+    }
 }
 
 /// A session's row; dropping it removes the row.

@@ -30,10 +30,11 @@ mod retention;
 mod sealed;
 mod senders;
 mod slots;
+mod synchronous;
 
 pub use backends::{
     BackendGuard, BackendInfo, BackendKind, BackendStart, BackendState, Backends, Interrupt, InterruptHook,
-    QUERY_BYTES_MAX,
+    QUERY_BYTES_MAX, WaitShown,
 };
 pub use control::{ControlDatabase, ControlFile, ControlState};
 pub use directory::{DataDirectory, DirectoryLock};
@@ -44,3 +45,6 @@ pub use receiver::{Receiver, ReceiverInfo, ReceiverStatus};
 pub use retention::{Retention, RetentionInput, retention};
 pub use senders::{SenderGuard, SenderInfo, SenderState, Senders};
 pub use slots::{SlotError, SlotGuard, SlotInfo, Slots, check_slot_name, slot_name_for};
+pub use synchronous::{
+    SyncFollower, SyncJudgement, SyncLevel, SyncPositions, SyncStanding, SyncState, Synchronous, judge,
+};

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use walship_settings::StandbyNames;
 use walship_types::{Lsn, Timestamp};
+
+use crate::synchronous::{SyncFollower, SyncPositions, SyncStanding, Synchronous};
 
 /// `pg_stat_replication.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,15 +65,12 @@ pub struct SenderInfo {
     pub backup_start: Option<Lsn>,
 }
 
-type Listener = Box<dyn Fn() + Send + Sync>;
-
-/// The node's replication connections.
+/// The node's replication connections, and which of them commits wait for.
 #[derive(Default)]
 pub struct Senders {
-    // protects the map; held for a copy at most
+    // protects the map; held for a copy or a judgement at most
     rows: Mutex<BTreeMap<i32, SenderInfo>>,
-    // set once at start; called after every change of positions or membership
-    listener: Mutex<Option<Arc<Listener>>>,
+    synchronous: Synchronous,
 }
 
 impl Senders {
@@ -86,9 +86,29 @@ impl Senders {
         self.rows.lock().values().cloned().collect()
     }
 
-    /// Calls `listener` whenever a follower's position or the set of followers changes.
-    pub fn on_change(&self, listener: impl Fn() + Send + Sync + 'static) {
-        *self.listener.lock() = Some(Arc::new(Box::new(listener)));
+    /// The rule for synchronous commits, and how far they are released.
+    pub fn synchronous(&self) -> &Synchronous {
+        &self.synchronous
+    }
+
+    /// Puts `synchronous_standby_names` in force and judges again at once; without a rule, every commit up to the end
+    /// of the log, `end`, is released. `end` is asked after the change.
+    pub fn set_synchronous(&self, names: Option<StandbyNames>, end: impl FnOnce() -> Lsn) {
+        let none = names.is_none();
+        self.synchronous.set_names(names);
+        if none {
+            self.synchronous.release_all(end());
+        }
+        self.changed();
+    }
+
+    /// All connections, by pid, each with its place among the synchronous ones.
+    pub fn standings(&self) -> Vec<(SenderInfo, SyncStanding)> {
+        let rows = self.list();
+        let followers: Vec<_> = rows.iter().map(candidate).collect();
+        let standings = self.synchronous.judge(&followers).map(|judgement| judgement.standings);
+        let standings = standings.unwrap_or_else(|| vec![SyncStanding::default(); rows.len()]);
+        rows.into_iter().zip(standings).collect()
     }
 
     /// The oldest position that a connection without a slot still needs: what it
@@ -102,12 +122,32 @@ impl Senders {
         needed.flatten().min()
     }
 
+    /// Judges the followers again, and wakes the commits that need not wait any more.
     fn changed(&self) {
-        let listener = self.listener.lock().clone();
-        if let Some(listener) = listener {
-            listener();
-        }
+        let (judgement, standings) = {
+            let rows = self.rows.lock();
+            let followers: Vec<_> = rows.values().map(candidate).collect();
+            let Some(judgement) = self.synchronous.judge(&followers) else { return };
+            let named = rows.values().zip(&judgement.standings);
+            let standings: Vec<_> =
+                named.map(|(row, standing)| (row.pid, row.application_name.clone(), *standing)).collect();
+            (judgement, standings)
+        };
+        self.synchronous.release(&judgement);
+        self.synchronous.announce(&standings, judgement.released.is_none());
     }
+}
+
+fn candidate(row: &SenderInfo) -> SyncFollower<'_> {
+    SyncFollower {
+        name: &row.application_name,
+        streaming: matches!(row.state, SenderState::Streaming | SenderState::Stopping),
+        positions: positions(row),
+    }
+}
+
+fn positions(row: &SenderInfo) -> SyncPositions {
+    SyncPositions { write: row.write, flush: row.flush, apply: row.replay }
 }
 
 /// A connection's row; dropping it removes the row.
@@ -117,12 +157,18 @@ pub struct SenderGuard {
 }
 
 impl SenderGuard {
-    /// Changes the row.
+    /// Changes the row. Commits are judged again if what the follower has, or what it does, is different afterwards.
     pub fn update(&self, change: impl FnOnce(&mut SenderInfo)) {
-        if let Some(row) = self.senders.rows.lock().get_mut(&self.pid) {
+        let changed = {
+            let mut rows = self.senders.rows.lock();
+            let Some(row) = rows.get_mut(&self.pid) else { return };
+            let before = (row.state, positions(row));
             change(row);
+            before != (row.state, positions(row))
+        };
+        if changed {
+            self.senders.changed();
         }
-        self.senders.changed();
     }
 }
 

@@ -211,7 +211,10 @@ fn tokens(text: &str) -> Result<Vec<Token>, StandbyNamesError> {
                         Some((_, '"')) if chars.next_if(|(_, c)| *c == '"').is_none() => break,
                         Some((_, c)) => word.push(c),
                         None => {
-                            return Err(StandbyNamesError { position, fault: StandbyNamesFault::Unterminated });
+                            return Err(StandbyNamesError {
+                                position,
+                                fault: StandbyNamesFault::Unterminated,
+                            });
                         }
                     }
                 }

@@ -20,6 +20,7 @@ mod replica_catalog;
 mod report;
 mod role;
 mod supervise;
+mod synchronous;
 
 pub use node::Node;
 pub use options::{Init, Program, StartOptions};

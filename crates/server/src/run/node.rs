@@ -69,7 +69,7 @@ impl Node {
     pub(crate) fn new(parts: NodeParts) -> Arc<Node> {
         let NodeParts { options, directory, disk, settings, databases, log, control, slots } = parts;
         let now = Timestamp::now();
-        Arc::new(Node {
+        let node = Arc::new(Node {
             system_id: control.system_id,
             segment_size: control.segment_size,
             started: now,
@@ -94,7 +94,9 @@ impl Node {
             options,
             directory,
             disk,
-        })
+        });
+        node.judge_by_settings();
+        node
     }
 
     /// The log in the present role.
@@ -104,6 +106,7 @@ impl Node {
 
     pub(crate) fn set_log(&self, log: NodeLog) {
         *self.log.write() = log;
+        self.judge_by_settings();
     }
 
     /// Whether this node replays a leader's log.

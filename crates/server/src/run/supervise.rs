@@ -460,6 +460,7 @@ impl Node {
                 }
                 let reload = walship_settings::reload(&self.settings, loaded);
                 *self.settings_loaded.lock() = walship_types::Timestamp::now();
+                self.judge_by_settings();
                 tracing::info!(event = "reload", "settings were read again");
                 Some(reload)
             }

@@ -136,6 +136,18 @@ impl Signals {
         }
     }
 
+    /// Takes a cancel that must not end more than the wait that it found; an end stays.
+    pub fn take_cancel(&self) -> Option<CancelReason> {
+        if !self.interrupted.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.state.lock();
+        if state.end.is_none() {
+            self.interrupted.store(false, Ordering::Release);
+        }
+        state.cancel.take()
+    }
+
     /// Why the session is to end, if it is.
     pub fn end_reason(&self) -> Option<EndReason> {
         self.state.lock().end

@@ -76,8 +76,8 @@ impl CatalogSource for Arc<Node> {
 
     fn replication(&self) -> Vec<ReplicationRow> {
         let backends = self.backends.list();
-        let rows = self.senders.list().into_iter().filter(|row| row.pid > 0);
-        let rows = rows.map(|row| {
+        let rows = self.senders.standings().into_iter().filter(|(row, _)| row.pid > 0);
+        let rows = rows.map(|(row, standing)| {
             let backend = backends.iter().find(|backend| backend.pid == row.pid);
             let position = |lsn: Lsn| lsn.is_valid().then_some(lsn);
             ReplicationRow {
@@ -94,8 +94,8 @@ impl CatalogSource for Arc<Node> {
                 write_lag: row.write_lag,
                 flush_lag: row.flush_lag,
                 replay_lag: row.replay_lag,
-                sync_priority: 0,
-                sync_state: "async",
+                sync_priority: i32::try_from(standing.priority).unwrap_or(i32::MAX),
+                sync_state: standing.state.as_str(),
                 reply_time: row.reply_time,
             }
         });

@@ -83,7 +83,7 @@ impl SessionHost for Arc<Node> {
             self.wait_for_flush(lsn, start)?;
         }
         self.note_commit(lsn);
-        Ok(())
+        self.wait_for_followers(lsn, level, start)
     }
 
     fn wait_for_flush(&self, lsn: Lsn, _start: &SessionStart) -> Result<(), SqlError> {

@@ -1,0 +1,128 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use walship_settings::StandbyNames;
+use walship_types::Lsn;
+use walship_wal::PositionWatch;
+
+use super::judge::{SyncFollower, SyncJudgement, SyncStanding, SyncState, judge};
+
+/// What a commit waits for at the synchronous followers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncLevel {
+    /// They have written it: `remote_write`.
+    Write,
+    /// It is durable there: `on`.
+    Flush,
+    /// Readers there see it: `remote_apply`.
+    Apply,
+}
+
+/// What was told of the followers last, so that only changes are told.
+#[derive(Debug, Default)]
+struct Announced {
+    states: BTreeMap<i32, SyncState>,
+    too_few: bool,
+}
+
+/// The rule for synchronous commits, and how far it has released them.
+///
+/// Three positions that only move forward: a commit waits on the one of its level, and is woken when that is reached
+/// and not before. A judgement that comes late can therefore take nothing back.
+#[derive(Debug)]
+pub struct Synchronous {
+    // protects the rule; held to copy or replace it
+    names: RwLock<Option<Arc<StandbyNames>>>,
+    write: PositionWatch,
+    flush: PositionWatch,
+    apply: PositionWatch,
+    // protects what the log was told; held for a comparison
+    announced: Mutex<Announced>,
+}
+
+impl Default for Synchronous {
+    fn default() -> Synchronous {
+        let start = || PositionWatch::new(Lsn::INVALID);
+        Synchronous {
+            names: RwLock::default(),
+            write: start(),
+            flush: start(),
+            apply: start(),
+            announced: Mutex::default(),
+        }
+    }
+}
+
+impl Synchronous {
+    /// The rule in force; `None` if no commit waits for a follower.
+    pub fn names(&self) -> Option<Arc<StandbyNames>> {
+        self.names.read().clone()
+    }
+
+    /// The position that a commit of that level waits for.
+    pub fn released(&self, level: SyncLevel) -> &PositionWatch {
+        match level {
+            SyncLevel::Write => &self.write,
+            SyncLevel::Flush => &self.flush,
+            SyncLevel::Apply => &self.apply,
+        }
+    }
+
+    /// Puts a rule in force. The caller judges the followers by it afterwards.
+    pub(crate) fn set_names(&self, names: Option<StandbyNames>) {
+        *self.names.write() = names.map(Arc::new);
+    }
+
+    /// Releases every commit that is in the log up to `end`: there is no rule any more. A commit that waits was
+    /// appended before it looked at the rule, so that an `end` read after the change lies behind it.
+    pub(crate) fn release_all(&self, end: Lsn) {
+        for watch in [&self.write, &self.flush, &self.apply] {
+            watch.advance(end);
+        }
+    }
+
+    /// Judges followers by the rule; `None` without one.
+    pub(crate) fn judge(&self, followers: &[SyncFollower<'_>]) -> Option<SyncJudgement> {
+        self.names().map(|names| judge(&names, followers))
+    }
+
+    /// Wakes the commits that a judgement releases.
+    pub(crate) fn release(&self, judgement: &SyncJudgement) {
+        let Some(positions) = judgement.released else { return };
+        self.write.advance(positions.write);
+        self.flush.advance(positions.flush);
+        self.apply.advance(positions.apply);
+    }
+
+    /// Tells the server's log which followers commits wait for, if that changed.
+    pub(crate) fn announce(&self, standings: &[(i32, String, SyncStanding)], too_few: bool) {
+        let states: BTreeMap<i32, SyncState> = standings.iter().map(|(pid, _, s)| (*pid, s.state)).collect();
+        let before = {
+            let mut announced = self.announced.lock();
+            if announced.states == states && announced.too_few == too_few {
+                return;
+            }
+            std::mem::replace(&mut *announced, Announced { states, too_few })
+        };
+        for (pid, name, standing) in standings {
+            let known = before.states.get(pid).copied().unwrap_or_default();
+            if known != standing.state && matches!(standing.state, SyncState::Sync | SyncState::Quorum) {
+                tracing::info!(
+                    event = "follower_synchronous", follower = %name, priority = standing.priority,
+                    state = standing.state.as_str(), "commits wait for follower \"{name}\" now"
+                );
+            }
+        }
+        if too_few && !before.too_few {
+            let wanted = self.names().map(|names| names.to_string()).unwrap_or_default();
+            let connected: Vec<&str> = standings.iter().map(|(_, name, _)| name.as_str()).collect();
+            tracing::warn!(
+                event = "synchronous_followers_missing",
+                wanted,
+                connected = connected.join(", "),
+                "commits wait: too few of the followers in synchronous_standby_names are connected and caught up"
+            );
+        }
+    }
+}
