@@ -85,7 +85,7 @@ fn a_reload_judges_waiting_commits_again() {
     set_names(&session, "nobody");
     wait_for_state(&session, "follower", "async");
     while_it_waits(&leader, "INSERT INTO t VALUES (1)", |watcher| {
-        set_names(watcher, "ANY 1 (nobody, follower)")
+        set_names(watcher, "ANY 1 (nobody, follower)");
     });
     wait_for_state(&session, "follower", "quorum");
     set_names(&session, "2 (follower, nobody)");

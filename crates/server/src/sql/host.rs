@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use walship_settings::SessionSettings;
+use walship_settings::{SessionSettings, SynchronousCommit};
 use walship_types::Lsn;
 
 use super::error::SqlError;
@@ -125,9 +125,14 @@ pub trait SessionHost: Send + Sync {
     /// Called on the session's thread, again for every `DISCARD ALL`.
     fn open(&self, start: &SessionStart) -> Result<Box<dyn SessionEngine>, SqlError>;
 
-    /// Waits until a commit may be acknowledged at this session's `synchronous_commit`. An error with the severity
+    /// Waits until a commit may be acknowledged at `level`. An error with the severity
     /// of a warning is shown, and the commit acknowledged; any other means that it must not be.
-    fn wait_for_commit(&self, lsn: Lsn, start: &SessionStart) -> Result<(), SqlError>;
+    fn wait_for_commit(
+        &self,
+        lsn: Lsn,
+        level: SynchronousCommit,
+        start: &SessionStart,
+    ) -> Result<(), SqlError>;
 
     /// Waits until the log is durable up to there.
     fn wait_for_flush(&self, lsn: Lsn, start: &SessionStart) -> Result<(), SqlError>;

@@ -16,7 +16,7 @@ use walship_server::sql::{
     Activity, CancelReason, PgType, Registration, SessionEngine, SessionHost, SessionStart, Signals,
     SqlError, SqlState, TurnLimits,
 };
-use walship_settings::{SessionIdentity, SessionSettings, Settings, SharedSettings};
+use walship_settings::{SessionIdentity, SessionSettings, Settings, SharedSettings, SynchronousCommit};
 use walship_types::Lsn;
 
 /// The right to write, handed from session to session.
@@ -162,7 +162,12 @@ impl SessionHost for PlainHost {
         Ok(Box::new(PlainEngine { connection, turn: Arc::clone(&self.turn), holds: false }))
     }
 
-    fn wait_for_commit(&self, _lsn: Lsn, _start: &SessionStart) -> Result<(), SqlError> {
+    fn wait_for_commit(
+        &self,
+        _lsn: Lsn,
+        _level: SynchronousCommit,
+        _start: &SessionStart,
+    ) -> Result<(), SqlError> {
         Ok(())
     }
 

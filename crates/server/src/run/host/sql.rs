@@ -77,8 +77,12 @@ impl SessionHost for Arc<Node> {
         Ok(Box::new(NodeSession { node: Arc::clone(self), session, context, start }))
     }
 
-    fn wait_for_commit(&self, lsn: Lsn, start: &SessionStart) -> Result<(), SqlError> {
-        let level = start.settings.lock().synchronous_commit();
+    fn wait_for_commit(
+        &self,
+        lsn: Lsn,
+        level: SynchronousCommit,
+        start: &SessionStart,
+    ) -> Result<(), SqlError> {
         if level != SynchronousCommit::Off {
             self.wait_for_flush(lsn, start)?;
         }

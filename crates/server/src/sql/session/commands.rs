@@ -36,7 +36,7 @@ impl<S: Read + Write> Session<S> {
             Command::CreateDatabase { name, page_size } => {
                 self.check_writable("CREATE DATABASE")?;
                 let lsn = self.host.create_database(name, *page_size)?;
-                self.unacknowledged = self.unacknowledged.max(Some(lsn));
+                self.note_commit(lsn);
                 "CREATE DATABASE"
             }
             Command::DropDatabase { name, if_exists } => self.drop_database(name, *if_exists)?,
@@ -140,7 +140,7 @@ impl<S: Read + Write> Session<S> {
             return Err(SqlError::new(SqlState::OBJECT_IN_USE, "cannot drop the currently open database"));
         }
         match self.host.drop_database(name, if_exists)? {
-            Some(lsn) => self.unacknowledged = self.unacknowledged.max(Some(lsn)),
+            Some(lsn) => self.note_commit(lsn),
             None => {
                 let notice = format!("database \"{name}\" does not exist, skipping");
                 wire::put_error(

@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use walship_protocol::wire::{self, Severity, SqlState, TransactionStatus};
-use walship_settings::Typed;
+use walship_settings::{SynchronousCommit, Typed};
 use walship_types::Lsn;
 
 use self::extended::{Portal, Prepared};
@@ -63,8 +63,8 @@ struct Session<S> {
     registration: Box<dyn Registration>,
     clock: AlarmClock,
     transaction: Transaction,
-    /// Where the log has to be before what was answered may be sent.
-    unacknowledged: Option<Lsn>,
+    /// Where the log has to be before what was answered may be sent, and how safe that has to be.
+    unacknowledged: Option<(Lsn, SynchronousCommit)>,
     /// Whether rows were read that the log may not hold yet.
     has_read: bool,
     /// After an error in an extended query, until Sync.
@@ -169,10 +169,18 @@ impl<S: Read + Write> Session<S> {
         Ok(())
     }
 
+    /// Notes a commit at the level that is set now: `SET LOCAL` ends with the transaction. Of several that are
+    /// answered together, the highest level counts for all.
+    fn note_commit(&mut self, lsn: Lsn) {
+        let level = self.start.settings.lock().synchronous_commit();
+        let before = self.unacknowledged.unwrap_or((lsn, level));
+        self.unacknowledged = Some((before.0.max(lsn), before.1.max(level)));
+    }
+
     /// Waits until what was answered may be sent.
     fn settle(&mut self) -> Result<(), Stop> {
-        if let Some(lsn) = self.unacknowledged.take()
-            && let Err(error) = self.host.wait_for_commit(lsn, &self.start)
+        if let Some((lsn, level)) = self.unacknowledged.take()
+            && let Err(error) = self.host.wait_for_commit(lsn, level, &self.start)
         {
             if error.report().severity == Severity::Error || error.ends_session() {
                 // what waits to be sent says that the commit holds

@@ -68,7 +68,7 @@ impl<S: Read + Write> Session<S> {
     /// Notes what SQLite committed, and lets the turn go where it may.
     pub(super) fn after_statement(&mut self) -> Result<(), SqlError> {
         if let Some(lsn) = self.engine.after_statement()? {
-            self.unacknowledged = self.unacknowledged.max(Some(lsn));
+            self.note_commit(lsn);
         }
         Ok(())
     }
