@@ -69,14 +69,19 @@ impl Database {
         let connection = open_internal(self.path())?;
         connection.execute_batch("BEGIN")?;
         let pages = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-        if let Role::Leader(writer) = self.shared.role() {
-            let seen = self.wal_index.header();
-            let begun = std::time::Instant::now();
-            let limits = WaitLimits { deadline: None, cancel };
-            let horizon = self.published.horizon(&seen, || self.wal_index.header(), &limits);
-            let horizon: Lsn = horizon.map_err(|ended| self.ended(ended, begun))?;
-            writer.flush(horizon)?;
-        }
+        self.settle(cancel)?;
         Ok((connection, pages))
+    }
+
+    /// Waits until everything that a reader could have seen by now is in the log, and
+    /// durable. On a follower nothing has to be waited for.
+    pub fn settle(&self, cancel: &AtomicBool) -> Result<(), EngineError> {
+        let Role::Leader(writer) = self.shared.role() else { return Ok(()) };
+        let seen = self.wal_index.header();
+        let begun = std::time::Instant::now();
+        let limits = WaitLimits { deadline: None, cancel };
+        let horizon = self.published.horizon(&seen, || self.wal_index.header(), &limits);
+        let horizon: Lsn = horizon.map_err(|ended| self.ended(ended, begun))?;
+        Ok(writer.flush(horizon)?)
     }
 }

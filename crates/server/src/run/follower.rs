@@ -80,6 +80,7 @@ pub(crate) fn start_replay(node: &Arc<Node>) -> Result<(), Failure> {
     let cancel = Arc::new(move || *phase.borrow() != crate::replication::ServerPhase::Running);
     let redo = Redo::start(options, Arc::new(catalog), &log.source, &start, cancel).map_err(Failure::new)?;
     tracing::info!(redo = %control.redo, replayed = %redo.visible(), "consistent recovery state reached");
+    retire_label(&node.directory)?;
     node.control.update(|control| {
         control.state = ControlState::InRecovery;
         control.minimum_recovery = control.minimum_recovery.max(end);
@@ -98,8 +99,20 @@ pub(crate) fn start_replay(node: &Arc<Node>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The label has said where replay of a base backup starts; from now on the control
+/// file does.
+fn retire_label(directory: &DataDirectory) -> Result<(), Failure> {
+    let label = directory.backup_label();
+    match std::fs::rename(&label, label.with_extension("old")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(walship_node::NodeError::io("rename file", &label, error).into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// End of the last whole record of a log that may still grow.
-fn end_of_records(source: &WalSource, redo: Lsn) -> Result<Lsn, Failure> {
+pub(crate) fn end_of_records(source: &WalSource, redo: Lsn) -> Result<Lsn, Failure> {
     let mut reader = source.reader(redo);
     loop {
         match reader.next()? {

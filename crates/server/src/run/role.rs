@@ -1,5 +1,6 @@
 use std::fs;
 
+use walship_basebackup::BackupLabel;
 use walship_node::{ControlFile, ControlState, DataDirectory, NodeError};
 
 use super::{Failure, Program, StartOptions};
@@ -38,6 +39,9 @@ pub(crate) fn find_role(
         ))
         .hint("remove the file; create standby.signal instead to start a follower"));
     }
+    if control.state == ControlState::InBackupRecovery {
+        check_label(directory, control)?;
+    }
     if directory.standby_signal().exists() {
         return Ok(Role::Follower);
     }
@@ -57,5 +61,70 @@ pub(crate) fn find_role(
                      independent cluster of it: walctl restore"
                 )))
         }
+    }
+}
+
+/// A backup's label and control file must be of the same backup; without a label the
+/// control file is enough.
+fn check_label(directory: &DataDirectory, control: &ControlFile) -> Result<(), Failure> {
+    let path = directory.backup_label();
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(NodeError::io("read file", &path, error).into()),
+    };
+    let shown = path.display();
+    let label =
+        BackupLabel::parse(&text).map_err(|error| Failure::new(format!("file \"{shown}\": {error}")))?;
+    let differs = |what: &str, found: String, expected: String| {
+        Failure::new(format!(
+            "file \"{shown}\" belongs to another backup: its {what} is {found}, that of the control file is {expected}"
+        ))
+        .hint("take the files of one backup together, or take the backup again")
+    };
+    if label.system_id != control.system_id {
+        let (found, expected) = (label.system_id.to_string(), control.system_id.to_string());
+        return Err(differs("system identifier", found, expected));
+    }
+    if label.start != control.redo {
+        return Err(differs("start location", label.start.to_string(), control.redo.to_string()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use walship_node::{NewCluster, create_cluster};
+    use walship_types::{Lsn, PageSize, SegmentSize, SystemId, TimelineId};
+
+    use super::*;
+
+    #[test]
+    fn a_label_of_another_backup_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::new(scratch.path().join("backup"));
+        let (segment_size, page_size) = (SegmentSize::MIN, PageSize::DEFAULT);
+        let control =
+            create_cluster(&directory, NewCluster { segment_size, page_size, directory_mode: 0o700 })
+                .unwrap();
+        let label = BackupLabel {
+            start: control.redo,
+            checkpoint: control.redo,
+            timeline: TimelineId::FIRST,
+            from_follower: false,
+            time: "2026-01-01 00:00:00 UTC".to_owned(),
+            label: "test".to_owned(),
+            system_id: control.system_id,
+            segment_size,
+        };
+        let check = |label: &BackupLabel| {
+            fs::write(directory.backup_label(), label.to_text()).unwrap();
+            check_label(&directory, &control).map_err(|failure| failure.message)
+        };
+        assert_eq!(check(&label), Ok(()));
+        let other = check(&BackupLabel { system_id: SystemId(1), ..label.clone() }).unwrap_err();
+        assert!(other.contains("system identifier is 1,"), "{other}");
+        let other = check(&BackupLabel { start: Lsn(0x7F_0500_0028), ..label }).unwrap_err();
+        assert!(other.contains("start location is 7F/5000028"), "{other}");
     }
 }

@@ -21,8 +21,6 @@ pub(super) struct Attempt<'a> {
     /// The timeline that the log is on; changes as it goes.
     pub(super) history: &'a mut Arc<TimelineHistory>,
     pub(super) report: &'a mut ReceiverReport,
-    /// Whether this attempt came as far as streaming.
-    pub(super) streamed: bool,
 }
 
 impl Attempt<'_> {
@@ -101,8 +99,6 @@ impl Attempt<'_> {
         let command =
             Command::StartReplication { slot: settings.slot.clone(), start, timeline: Some(timeline) };
         self.report.last_error = None;
-        tracing::info!(host = %connection.host(), start = %start, timeline = %timeline, "started streaming");
-        self.streamed = true;
         let (host, positions, log) = (self.host, self.positions, self.log);
         let report = &mut *self.report;
         let mut streaming = Streaming { connection, host, half, positions, log, report, pending: None };

@@ -85,9 +85,10 @@ async fn attempts(
         // what the attempt before has received and not written yet counts
         drain(log).await;
         let log = &log.commands;
-        let mut attempt = Attempt { host, positions, log, history: &mut history, report, streamed: false };
+        let mut attempt = Attempt { host, positions, log, history: &mut history, report };
         let Err(error) = attempt.run().await else { continue };
-        if attempt.streamed {
+        // a sender that no longer has our log refuses only after the stream has begun
+        if report.last_message_received.is_some() {
             pause = FIRST_PAUSE;
         }
         complaint.about(&error);

@@ -99,6 +99,10 @@ impl Streaming<'_> {
 
     fn take(&mut self, data: Bytes) -> Result<(), ReceiverError> {
         let message = PrimaryMessage::decode(data)?;
+        if self.report.last_message_received.is_none() {
+            let (host, start) = (self.connection.host(), self.half.expected());
+            tracing::info!(%host, %start, "started streaming");
+        }
         self.pending = self.half.received(message, Instant::now())?;
         self.report.last_message_sent = self.half.sender_time();
         self.report.last_message_received = Some(Timestamp::now());

@@ -1,6 +1,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use walship_basebackup::{BackupFile, FileContent};
@@ -13,6 +14,8 @@ use super::replication::engine_fields;
 use super::slots::node_error;
 use crate::replication::{BackupStart, RunningBackup};
 use crate::run::Node;
+use crate::run::follower::end_of_records;
+use crate::run::log::NodeLog;
 
 /// The control file of a backup has this size, filled up with spaces: its content is
 /// known only when everything before it has been copied.
@@ -46,13 +49,16 @@ impl NodeBackup {
             let made = node.checkpoints.request_and_wait();
             made.map_err(|error| ErrorFields::error("XX000", format!("checkpoint request failed: {error}")))?;
         }
-        // the row comes first: from now on the log that the redo point needs stays
+        // the log stays from here on; the redo point that counts is read only then, as a
+        // checkpoint in between may have let go of older log
         let keeps_log = node.senders.register(backup_row_pid(&node), "base backup".to_owned());
-        let control = node.control.get();
+        let oldest = node.control.get().redo;
         keeps_log.update(|row| {
             row.state = walship_node::SenderState::Backup;
-            row.backup_start = Some(control.redo);
+            row.backup_start = Some(oldest);
         });
+        let control = node.control.get();
+        keeps_log.update(|row| row.backup_start = Some(control.redo));
         let start = BackupStart {
             redo: control.redo,
             checkpoint: control.checkpoint,
@@ -94,15 +100,18 @@ impl Shared {
             return Ok(*end);
         }
         let end = match self.node.log() {
-            crate::run::log::NodeLog::Leader(writer) => {
+            NodeLog::Leader(writer) => {
+                // a page may have been read that SQLite had committed and the log had not
+                for database in self.node.databases.all() {
+                    database.settle(&AtomicBool::new(false)).map_err(|e| engine_fields(&self.node, &e))?;
+                }
                 let end = writer.positions().insert.get();
                 writer.flush(end).map_err(|error| ErrorFields::error("58030", error.to_string()))?;
                 end
             }
-            // what replay has made visible is durable here
-            crate::run::log::NodeLog::Follower(log) => {
-                log.replay.as_ref().map_or(log.positions.flush.get(), |replay| replay.visible().get())
-            }
+            // replay may be ahead of what it has published, never of the records it has
+            NodeLog::Follower(log) => end_of_records(&log.source, self.control.redo)
+                .map_err(|failure| ErrorFields::error("XX000", failure.message))?,
         };
         Ok(*self.end.get_or_init(|| end))
     }
