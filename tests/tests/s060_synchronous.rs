@@ -90,7 +90,7 @@ fn a_reload_judges_waiting_commits_again() {
     wait_for_state(&session, "follower", "quorum");
     set_names(&session, "2 (follower, nobody)");
     while_it_waits(&leader, "INSERT INTO t VALUES (2)", |watcher| set_names(watcher, ""));
-    assert!(leader.log().contains("synchronous_followers_missing"), "{}", leader.log());
+    assert!(leader.log().contains("commits wait: too few of the followers"), "{}", leader.log());
     session.run("INSERT INTO t VALUES (3)");
     let error = session.error("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (a b)'");
     assert_eq!(error.code, "22023");
