@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use walship_types::{DatabaseId, DatabaseName, Lsn, PageNo, PageSize};
 use walship_wal::payload::{Base, Commit, Entries, PageEntry};
@@ -9,11 +9,19 @@ use walship_wal::payload::{Base, Commit, Entries, PageEntry};
 use super::error::ReplayProblem;
 use crate::dbpage::{DbPage, DbPageError};
 use crate::page::{PageHashes, TrackedHashes, page_hash, patch};
+use crate::sqlite::WalIndex;
 
 /// Frames in a follower's -wal from which on each commit is followed by a passive
 /// checkpoint, so that the next one can start the -wal from its beginning: as
 /// many as SQLite itself would let it have.
 const BACKFILL_FRAMES: u32 = 1000;
+/// A -wal of this many frames is made to restart: readers that overlap without a pause
+/// would otherwise let it grow for ever.
+const RESTART_FRAMES: u32 = 3 * BACKFILL_FRAMES;
+/// How long replay waits, at most, for readers to let the -wal restart.
+const RESTART_WAIT: Duration = Duration::from_secs(1);
+/// How often it looks whether they have.
+const RESTART_LOOK: Duration = Duration::from_millis(1);
 
 /// One database under replay.
 ///
@@ -34,6 +42,11 @@ pub(super) struct Replica {
     seen: Lsn,
     data_version: i64,
     frames_expected: u32,
+    /// Frames of the -wal, when it has grown so far that the next commit should restart it.
+    wants_restart: Option<u32>,
+    /// From how many frames on. A reader that stays makes it wait for twice as many each
+    /// time, so that replay is not held up for it again and again.
+    restart_frames: u32,
 }
 
 /// A transaction whose commit record has not come yet.
@@ -64,6 +77,37 @@ pub(super) struct Patience<'a> {
     pub(super) cancel: &'a dyn Fn() -> bool,
 }
 
+/// Moves frames until all are moved, for a while: readers that began before hold it
+/// back, new ones do not.
+fn wait_backfilled(db: &DbPage, patience: &Patience<'_>) -> Result<bool, ReplayProblem> {
+    let deadline = Instant::now() + RESTART_WAIT;
+    loop {
+        let moved = db.checkpoint_passive()?;
+        if moved.backfilled == moved.frames {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline || (patience.cancel)() {
+            return Ok(false);
+        }
+        std::thread::sleep(RESTART_LOOK);
+    }
+}
+
+/// Waits, for a while, until nobody reads from the -wal: everything is moved and nobody
+/// can write, so readers that start now do not need it. The next commit then restarts
+/// it. A -wal whose index cannot be read restarts some other time.
+fn wait_drained(path: &Path, patience: &Patience<'_>) -> bool {
+    let Ok(index) = WalIndex::open(path) else { return false };
+    let deadline = Instant::now() + RESTART_WAIT;
+    while !index.readers_drained() {
+        if Instant::now() >= deadline || (patience.cancel)() {
+            return false;
+        }
+        std::thread::sleep(RESTART_LOOK);
+    }
+    true
+}
+
 impl Replica {
     /// A database of which every commit up to `seen` is in the file and in `hashes`.
     /// `open_from`: start of a transaction that has no commit yet, whose parts have to be
@@ -87,6 +131,8 @@ impl Replica {
             seen: open_from.unwrap_or(seen),
             data_version: 0,
             frames_expected: 0,
+            wants_restart: None,
+            restart_frames: RESTART_FRAMES,
         }
     }
 
@@ -279,6 +325,7 @@ impl Replica {
         let backfill = db.checkpoint_passive()?;
         // readers that hold it back are given as many frames again
         self.frames_expected = 0;
+        self.wants_restart = Some(backfill.frames).filter(|frames| *frames >= self.restart_frames);
         tracing::trace!(database = %self.name, ?backfill, "moved frames into the database file");
         Ok(())
     }
@@ -287,7 +334,13 @@ impl Replica {
     /// against what we left.
     fn fence(&mut self, pages: u32, reopened: bool, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
         let Some(db) = &self.db else { return Ok(()) };
+        let restart = self.wants_restart.take();
+        let moved = restart.is_some() && wait_backfilled(db, patience)?;
         db.begin(patience.deadline, patience.cancel)?;
+        if let Some(frames) = restart {
+            let drained = moved && wait_drained(db.path(), patience);
+            self.restart_frames = if drained { RESTART_FRAMES } else { frames.saturating_mul(2) };
+        }
         let version = db.data_version()?;
         if reopened {
             self.data_version = version;

@@ -3,7 +3,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::time::{Duration, Instant};
 
 use walship_node::{DataDirectory, DirectoryLock, NodeError};
-use walship_protocol::{BaseBackupOptions, CheckpointMode, Conninfo, Target};
+use walship_protocol::{BaseBackupOptions, CheckpointMode, Conninfo, ManifestMode, Target};
 use walship_settings::AutoConf;
 
 use super::{Failure, StartOptions};
@@ -42,6 +42,7 @@ pub(crate) async fn take_base_backup(
         label: format!("base backup of {name}"),
         progress: true,
         checkpoint: CheckpointMode::Fast,
+        manifest: ManifestMode::Yes,
         ..BaseBackupOptions::default()
     };
     let lock = lock_target(directory)?;

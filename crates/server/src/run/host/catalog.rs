@@ -138,18 +138,18 @@ impl CatalogSource for Arc<Node> {
             NodeLog::Leader(_) => Vec::new(),
         };
         let backends = self.backends.list();
-        let control = self.control.get();
         let rows = self.databases.list().into_iter().map(|info| {
             let name = info.name.as_str().to_owned();
             let connected = backends.iter().filter(|b| b.database.as_deref() == Some(&name)).count();
-            let logged = control.databases.iter().find(|database| database.id == info.id);
+            let open = self.databases.get(&name).ok();
+            let hashes = open.and_then(|database| database.hashes());
             DatabaseRow {
                 id: info.id.0,
                 page_size: u32::try_from(info.page_size.bytes()).unwrap_or(0),
                 pages: u64::from(info.pages),
                 sessions: i32::try_from(connected).unwrap_or(i32::MAX),
                 commits: info.commits,
-                checksum: logged.map_or(0, |database| database.checksum),
+                checksum: hashes.map_or(0, |hashes| hashes.lock().hashes.checksum()),
                 stopped_because: stopped
                     .iter()
                     .find(|stop| stop.database == name)
