@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// that lost its log.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The nodes: connection strings (key=value or URI), or HOST[:PORT]
+    /// The nodes: connection strings (key=value or URI), HOST or HOST:PORT
     #[arg(value_name = "CONNINFO")]
     servers: Vec<String>,
 
