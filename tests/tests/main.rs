@@ -43,4 +43,5 @@ mod s039_readme;
 mod s040_dependencies;
 mod s041_interrupted_work;
 mod s042_damaged_log;
+mod s050_promote;
 mod s060_synchronous;

@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, PROGRAM};
-use crate::{basebackup, controldata, export, import, init, slot, status, verifybackup, waldump};
+use crate::{basebackup, controldata, export, import, init, promote, slot, status, verifybackup, waldump};
 
 /// Looks at walship clusters, their logs and their backups, and moves databases in and out of them.
 ///
@@ -29,6 +29,7 @@ pub(crate) enum Command {
     Init(init::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
+    Promote(promote::Arguments),
     Status(status::Arguments),
     Slot(slot::Arguments),
     Basebackup(basebackup::Arguments),
@@ -43,6 +44,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Init(arguments) => init::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Promote(arguments) => promote::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Slot(arguments) => slot::run(&arguments),
         Command::Basebackup(arguments) => basebackup::run(&arguments),

@@ -12,6 +12,7 @@ mod failure;
 mod import;
 mod init;
 mod progress;
+mod promote;
 mod slot;
 mod status;
 mod table;

@@ -83,13 +83,43 @@ impl Databases {
         starts: Vec<LeaderStart>,
         next_id: DatabaseId,
     ) -> Result<(), EngineError> {
+        self.start_capture(&writer, starts, next_id)?;
+        self.shared.set_role(Role::Leader(writer));
+        self.start_maintenance()
+    }
+
+    fn start_capture(
+        &self,
+        writer: &WalWriter,
+        starts: Vec<LeaderStart>,
+        next_id: DatabaseId,
+    ) -> Result<(), EngineError> {
         self.next_id.fetch_max(next_id.0, Ordering::AcqRel);
         let mut starts: BTreeMap<_, _> = starts.into_iter().map(|start| (start.database, start)).collect();
         for database in self.all() {
             self.next_id.fetch_max(database.id().0 + 1, Ordering::AcqRel);
             let start = starts.remove(&database.id());
             let start = start.ok_or_else(|| EngineError::NoStart { database: database.name().clone() })?;
-            database.lead(start, &writer)?;
+            database.lead(start, writer)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Databases::lead`], for a follower that was promoted: before anyone writes,
+    /// every AUTOINCREMENT sequence skips `sequence_gap` numbers, which a leader that
+    /// was lost may have given out.
+    pub fn lead_promoted(
+        self: &Arc<Self>,
+        writer: Arc<WalWriter>,
+        starts: Vec<LeaderStart>,
+        next_id: DatabaseId,
+        sequence_gap: i64,
+    ) -> Result<(), EngineError> {
+        self.start_capture(&writer, starts, next_id)?;
+        if sequence_gap > 0 {
+            for database in self.all() {
+                database.skip_sequence_numbers(sequence_gap, &writer)?;
+            }
         }
         self.shared.set_role(Role::Leader(writer));
         self.start_maintenance()

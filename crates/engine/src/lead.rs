@@ -8,6 +8,7 @@ use crate::capture::{Author, Capture};
 use crate::database::Database;
 use crate::maintenance::Maintenance;
 use crate::page::PageHashes;
+use crate::sqlite::open_internal;
 use crate::sqlite_wal::SqliteWalFile;
 use crate::turn::WaitLimits;
 use crate::{EngineError, SqliteWalProblem};
@@ -53,6 +54,20 @@ impl Database {
             maintenance.pin.take()?;
         }
         *self.maintenance.lock() = Some(maintenance);
+        Ok(())
+    }
+
+    /// Adds `gap` to every AUTOINCREMENT sequence, in a transaction of the log.
+    pub(crate) fn skip_sequence_numbers(&self, gap: i64, writer: &WalWriter) -> Result<(), EngineError> {
+        let turn = self.take_turn(&WaitLimits { deadline: None, cancel: &NEVER })?;
+        let connection = open_internal(self.path())?;
+        if !connection.table_exists(None, "sqlite_sequence")? {
+            return Ok(());
+        }
+        let skip = "UPDATE sqlite_sequence SET seq = \
+                    CASE WHEN seq > 9223372036854775807 - ?1 THEN 9223372036854775807 ELSE seq + ?1 END";
+        connection.execute(skip, [gap])?;
+        self.capture(&turn, Author::Engine, true, writer)?;
         Ok(())
     }
 

@@ -21,6 +21,9 @@ pub enum ControlState {
     InProduction,
     /// A follower that runs, or that crashed.
     InRecovery,
+    /// A follower that is becoming the leader of the timeline in the control file:
+    /// the next start finishes it.
+    Promoting,
     /// A follower that has not reached the end of its base backup yet.
     InBackupRecovery,
 }
@@ -31,6 +34,7 @@ impl ControlState {
         match self {
             ControlState::ShutDown => "shut down",
             ControlState::ShutDownInRecovery => "shut down in recovery",
+            ControlState::Promoting => "being promoted",
             ControlState::InProduction => "in production",
             ControlState::InRecovery | ControlState::InBackupRecovery => "in archive recovery",
         }

@@ -96,6 +96,14 @@ impl PidFile {
         })
     }
 
+    /// What the file says that the process does; `None` if it says nothing of it.
+    pub fn read_status(directory: &DataDirectory) -> Option<PidStatus> {
+        let text = fs::read_to_string(directory.pid_file()).ok()?;
+        let line = text.lines().nth(7)?;
+        let all = [PidStatus::Starting, PidStatus::Ready, PidStatus::Standby, PidStatus::Stopping];
+        all.into_iter().find(|status| status.text() == line)
+    }
+
     /// Removes the file, as the last thing that a stopping process does.
     pub fn remove(directory: &DataDirectory) {
         // a file that stays behind is overwritten at the next start
@@ -122,5 +130,6 @@ mod tests {
         assert_eq!(PidFile::read(&directory), Some(file));
         let text = fs::read_to_string(directory.pid_file()).unwrap();
         assert_eq!(text.lines().nth(7), Some("standby "));
+        assert_eq!(PidFile::read_status(&directory), Some(PidStatus::Standby));
     }
 }

@@ -78,6 +78,13 @@ impl Redo {
             .collect()
     }
 
+    /// An id that no database ever had, as far as the log says.
+    pub fn next_database_id(&self) -> DatabaseId {
+        let seen = self.replicas.keys().chain(&self.dropped).map(|id| DatabaseId(id.0 + 1)).max();
+        let noted = self.checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.next_database_id);
+        seen.max(noted).unwrap_or(DatabaseId(1))
+    }
+
     /// Makes durable what was replayed, lets go of every write lock and file, and
     /// returns the last position that readers see.
     pub fn close(mut self) -> Result<Lsn, RedoError> {

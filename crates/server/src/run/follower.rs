@@ -62,7 +62,7 @@ fn end_of_log(config: &WalConfig, control: &ControlFile) -> Result<Lsn, Failure>
 /// Replays what the log has, which must reach the point where the databases are
 /// consistent, lets readers in, and goes on replaying as more arrives.
 pub(crate) fn start_replay(node: &Arc<Node>) -> Result<(), Failure> {
-    let NodeLog::Follower(mut log) = node.log() else {
+    let NodeLog::Follower(log) = node.log() else {
         return Err(Failure::new("replay was started on a leader").hint("this is a defect of walship"));
     };
     let control = node.control.get();
@@ -85,6 +85,11 @@ pub(crate) fn start_replay(node: &Arc<Node>) -> Result<(), Failure> {
         control.state = ControlState::InRecovery;
         control.minimum_recovery = control.minimum_recovery.max(end);
     })?;
+    replay_on(node, log, redo)
+}
+
+/// Starts the replay thread, which goes on where `redo` is.
+pub(crate) fn replay_on(node: &Arc<Node>, mut log: FollowerLog, redo: Redo) -> Result<(), Failure> {
     let settings = node.settings();
     let replay_options = ReplayOptions {
         restartpoint_interval: settings.duration("checkpoint_timeout"),
@@ -138,7 +143,8 @@ fn restartpoint_sink(node: &Arc<Node>) -> RestartpointSink {
 pub(crate) fn note_restartpoint(node: &Node, point: &Restartpoint) -> Result<(), walship_node::NodeError> {
     node.slots.save_all()?;
     node.control.update(|control| {
-        control.timeline = point.timeline;
+        // the checkpoint may be one of an earlier timeline than the log's
+        control.timeline = control.timeline.max(point.timeline);
         control.redo = point.redo;
         control.checkpoint = point.checkpoint_lsn;
         control.checkpoint_time = walship_types::Timestamp::now();

@@ -1,16 +1,18 @@
 use std::sync::Arc;
 
 use walship_disk::SharedDisk;
-use walship_engine::recovery::{LeaderRecovery, LeaderRecoveryError, ScanStart, Verdict};
+use walship_engine::recovery::{LeaderRecovery, LeaderRecoveryError, RecoveredDatabase, ScanStart, Verdict};
 use walship_engine::redo::RedoOptions;
 use walship_engine::{Databases, EngineError, EngineOptions, LeaderStart};
-use walship_node::{ControlFile, DataDirectory, Slots};
+use walship_node::{ControlFile, ControlState, DataDirectory, Slots};
 use walship_settings::{Settings, Typed as _};
 use walship_types::{DatabaseId, DatabaseName};
+use walship_wal::payload::DatabaseState;
 use walship_wal::{CleanEnd, WalConfig, WalSource, WalWriter, clean_tail, read_history, recover};
 
 use super::log::NodeLog;
 use super::node::{NodeParts, database_state};
+use super::promote::log_end_of_recovery;
 use super::{Failure, StartOptions};
 
 /// Recovers a leader's log and databases, and opens them for writing.
@@ -30,7 +32,8 @@ pub(crate) fn start_leader(
         end,
         states: control.databases.iter().map(database_state).collect(),
         own_timeline: Some(control.timeline),
-        own_states: true,
+        // a restartpoint's positions say nothing of what was replayed after it
+        own_states: config.history.timeline_at(control.redo) == control.timeline,
     };
     let mut recovery = LeaderRecovery::run(&redo_options, &WalSource::offline(config.clone()), &scan)
         .map_err(recovery_failure)?;
@@ -40,6 +43,9 @@ pub(crate) fn start_leader(
         }
     }
     let writer = Arc::new(WalWriter::start(config, clean)?);
+    if control.state == ControlState::Promoting {
+        log_end_of_recovery(&writer, recovered_states(&recovery))?;
+    }
     recovery.log_foreign_commits(&writer).map_err(recovery_failure)?;
 
     let databases = Databases::new(engine_options(&directory, &settings, &control))?;
@@ -55,6 +61,19 @@ pub(crate) fn start_leader(
     let slots = Arc::new(Slots::load(Arc::clone(&disk), directory.slots(), control.system_id)?);
     let log = NodeLog::Leader(writer);
     Ok(NodeParts { options, directory, disk, settings, databases, log, control, slots })
+}
+
+/// The databases as recovery has found them.
+fn recovered_states(recovery: &LeaderRecovery) -> Vec<DatabaseState> {
+    let state = |database: &RecoveredDatabase| DatabaseState {
+        id: database.id,
+        name: database.name.clone(),
+        page_size: database.hashes.page_size(),
+        pages: database.hashes.pages(),
+        checksum: database.hashes.checksum(),
+        position: database.position,
+    };
+    recovery.databases.iter().map(state).collect()
 }
 
 /// Makes the database that every cluster has, if this one is new.

@@ -15,6 +15,8 @@ mod log_line;
 mod logging;
 mod node;
 mod options;
+mod promote;
+mod promotion;
 mod receiving;
 mod replica_catalog;
 mod report;

@@ -15,6 +15,7 @@ use walship_wal::payload::DatabaseState;
 use super::StartOptions;
 use super::checkpointer::CheckpointRequests;
 use super::log::NodeLog;
+use super::promotion::PromotionRequests;
 use crate::replication::ServerPhase;
 
 /// A running node: the parts that sessions, senders and the receiver share.
@@ -42,6 +43,7 @@ pub struct Node {
     pub(crate) phase: watch::Sender<ServerPhase>,
     pub(crate) checkpoints: Arc<CheckpointRequests>,
     pub(crate) checkpoint_counts: CheckpointCounts,
+    pub(crate) promotions: PromotionRequests,
     /// End of the last commit that was acknowledged here; for views.
     pub(crate) last_commit: AtomicU64,
 }
@@ -90,6 +92,7 @@ impl Node {
             phase: watch::Sender::new(ServerPhase::Running),
             checkpoints: Arc::default(),
             checkpoint_counts: CheckpointCounts::default(),
+            promotions: PromotionRequests::default(),
             last_commit: AtomicU64::new(0),
             options,
             directory,

@@ -51,6 +51,17 @@ impl Receiving {
         }
     }
 
+    /// Ends it and hands over the log, to which it has written everything that came.
+    pub(crate) async fn take_log(self) -> Result<Box<WalSink>, Failure> {
+        let _ = self.stop.send(true);
+        match self.task.await {
+            Ok(ReceiverEnd::Stopped(sink)) => Ok(sink),
+            Ok(ReceiverEnd::LogFailed(error)) => Err(error.into()),
+            Ok(ReceiverEnd::GaveUp(error)) => Err(gave_up(&error)),
+            Err(error) => Err(Failure::new(format!("the receiver ended: {error}"))),
+        }
+    }
+
     /// Ends it; everything that was received is durable.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         if self.task.is_finished() {
@@ -115,6 +126,9 @@ impl ReceiverHost for Arc<Node> {
     }
 
     fn timeline_switched(&self, history: Arc<TimelineHistory>) -> Result<(), ReceiverError> {
+        // a restart has to find the log of the new timeline
+        let noted = self.control.update(|control| control.timeline = history.timeline);
+        noted.map_err(|error| ReceiverError::Node(Box::new(error)))?;
         tracing::info!(event = "timeline_switched", timeline = %history.timeline, "following timeline {}", history.timeline);
         Ok(())
     }

@@ -39,6 +39,9 @@ pub(crate) fn find_role(
         ))
         .hint("remove the file; create standby.signal instead to start a follower"));
     }
+    if control.state == ControlState::Promoting {
+        return Ok(Role::Leader);
+    }
     if control.state == ControlState::InBackupRecovery {
         check_label(directory, control)?;
     }

@@ -25,6 +25,7 @@ use super::leader::{create_first_database, start_leader};
 use super::log::NodeLog;
 use super::logging::start_logging;
 use super::node::Node;
+use super::promote::{NotPromoted, promote, remove_requests, remove_standby_signal};
 use super::receiving::{Receiving, ReceivingEnd};
 use super::role::{Role, find_role};
 use super::{Failure, Init, StartOptions};
@@ -39,6 +40,8 @@ const DRAIN_WAIT: Duration = Duration::from_secs(10);
 const SESSIONS_END_WAIT: Duration = Duration::from_secs(10);
 /// The bit of a directory's mode that lets its group read.
 const GROUP_READS: u32 = 0o040;
+/// How often a follower looks for the file that promotes it.
+const PROMOTE_FILE_INTERVAL: Duration = Duration::from_millis(50);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs a program until it is told to stop; the exit status.
@@ -149,7 +152,13 @@ impl Start {
             let receiving = Receiving::start(runtime, &node, sink);
             (node, Some(receiving))
         } else {
+            let promoting = control.state == ControlState::Promoting;
             let parts = start_leader(options, directory, disk, settings, control)?;
+            if promoting {
+                tracing::info!(event = "promoted", timeline = %parts.control.timeline, "finished the promotion that was interrupted");
+                remove_standby_signal(&parts.disk, &parts.directory)?;
+                remove_requests(&parts.directory);
+            }
             create_first_database(&parts)?;
             (Node::new(parts), None)
         };
@@ -178,6 +187,10 @@ enum Stop {
     Receiver(Failure),
     /// The log cannot be written any more.
     Log(String),
+    /// A promotion failed halfway.
+    Promotion(Failure),
+    /// Not a reason: a promotion was asked for.
+    Promote,
 }
 
 struct Running {
@@ -233,7 +246,16 @@ impl Running {
         let status = if node.is_follower() { PidStatus::Standby } else { PidStatus::Ready };
         self.pid_file.write(&node.directory, status)?;
         tracing::info!(event = "ready", "ready to accept connections");
-        let stop = runtime.block_on(self.until_stop(signals));
+        let stop = loop {
+            match runtime.block_on(self.until_stop(signals)) {
+                Stop::Promote => {
+                    if let Some(stop) = self.promote(runtime)? {
+                        break stop;
+                    }
+                }
+                stop => break stop,
+            }
+        };
         self.pid_file.write(&node.directory, PidStatus::Stopping)?;
         let ended = match stop {
             Stop::Signal => self.stop(runtime, Stop::Signal),
@@ -245,6 +267,40 @@ impl Running {
         let _ = stop_listening.send(true);
         let _ = runtime.block_on(accepting);
         ended
+    }
+
+    /// Makes the leader of this node. A reason to stop if it is neither any more.
+    fn promote(&mut self, runtime: &Runtime) -> Result<Option<Stop>, Failure> {
+        let node = Arc::clone(&self.node);
+        match promote(&node, runtime, &mut self.receiving) {
+            Ok(_) => {
+                node.promotions.end(None);
+                self.pid_file.write(&node.directory, PidStatus::Ready)?;
+                // until it has come about, a restart finishes the promotion
+                if let Err(error) = node.checkpoints.request_and_wait() {
+                    tracing::error!(
+                        error,
+                        "the checkpoint after the promotion failed; the next one replaces it"
+                    );
+                }
+                Ok(None)
+            }
+            Err(NotPromoted::StillFollower(failure)) => {
+                tracing::error!(
+                    event = "promotion_failed",
+                    hint = failure.hint,
+                    "could not promote: {}",
+                    failure.message
+                );
+                remove_requests(&node.directory);
+                node.promotions.end(Some(failure.message));
+                Ok(None)
+            }
+            Err(NotPromoted::Halfway(failure)) => {
+                node.promotions.end(Some(failure.message.clone()));
+                Ok(Some(Stop::Promotion(failure)))
+            }
+        }
     }
 
     async fn until_stop(&mut self, signals: &mut Signals) -> Stop {
@@ -270,6 +326,7 @@ impl Running {
                 },
                 end = receiver_ends => return end.into(),
                 reason = log_fails => return Stop::Log(reason),
+                () = promotion_asked(&node) => return Stop::Promote,
             }
         }
     }
@@ -291,8 +348,18 @@ impl Running {
                 eprintln!("PANIC: the log cannot be written any more: {reason}");
                 std::process::exit(3);
             }
+            Stop::Promotion(failure) => {
+                tracing::error!(
+                    event = "panic",
+                    hint = failure.hint,
+                    "promotion failed halfway: {}; restart to finish or undo it",
+                    failure.message
+                );
+                eprintln!("PANIC: promotion failed halfway: {}", failure.message);
+                std::process::exit(3);
+            }
             Stop::Signal => tracing::info!(event = "stopping", "stopping"),
-            Stop::Receiver(_) => {}
+            Stop::Receiver(_) | Stop::Promote => {}
         }
         end_sessions(&node);
         let last = match node.log() {
@@ -333,6 +400,17 @@ impl Running {
             node.control.update(|control| control.state = ControlState::ShutDownInRecovery)?;
         }
         Ok(())
+    }
+}
+
+/// Resolves when a follower is asked to become the leader: over SQL, or by the file.
+async fn promotion_asked(node: &Node) {
+    let file = node.directory.promote_signal();
+    while !(node.promotions.is_pending() || file.exists() && node.is_follower()) {
+        tokio::select! {
+            () = node.promotions.requested() => {}
+            () = tokio::time::sleep(PROMOTE_FILE_INTERVAL) => {}
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use walship_node::{
     BackendInfo, BackendKind, BackendState as NodeState, Interrupt, ReceiverStatus, SenderState, SlotInfo,
@@ -231,8 +231,14 @@ impl CatalogSource for Arc<Node> {
         })
     }
 
-    fn promote(&self, _wait: Option<Duration>) -> Result<bool, SqlError> {
-        Err(SqlError::new("0A000", "promotion is not supported by this version of walship"))
+    fn promote(&self, wait: Option<Duration>) -> Result<bool, SqlError> {
+        let number = self.promotions.ask();
+        let Some(wait) = wait else { return Ok(true) };
+        match self.promotions.wait(number, Instant::now() + wait) {
+            None => Ok(false),
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) => Err(SqlError::new("55000", format!("could not promote: {error}"))),
+        }
     }
 
     fn switch_segment(&self) -> Result<Lsn, SqlError> {

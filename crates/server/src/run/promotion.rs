@@ -1,0 +1,103 @@
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
+use walship_types::{Lsn, TimelineId};
+
+/// Requests to promote this node, and how the last one ended.
+#[derive(Debug, Default)]
+pub(crate) struct PromotionRequests {
+    // protects the counters below; held to change them
+    state: Mutex<State>,
+    changed: Condvar,
+    asked: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    asked: u64,
+    ended: u64,
+    /// Why the last one failed, if it did.
+    error: Option<String>,
+}
+
+/// What a promotion did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Promoted {
+    pub(crate) timeline: TimelineId,
+    /// End of the old timeline, which is where the new one begins.
+    pub(crate) switch_lsn: Lsn,
+    /// Bytes between that and the last position that the old leader told of.
+    pub(crate) behind: u64,
+}
+
+impl PromotionRequests {
+    /// Asks for a promotion; the number to wait for. A request that comes while one
+    /// is under way shares its outcome.
+    pub(crate) fn ask(&self) -> u64 {
+        let mut state = self.state.lock();
+        if state.asked == state.ended {
+            state.asked += 1;
+        }
+        self.asked.notify_one();
+        state.asked
+    }
+
+    /// Waits until the promotion `number` has ended. `None`: not before `deadline`,
+    /// or the caller was cancelled.
+    pub(crate) fn wait(&self, number: u64, deadline: Instant) -> Option<Result<(), String>> {
+        let mut state = self.state.lock();
+        while state.ended < number {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                return None;
+            }
+        }
+        Some(state.error.clone().map_or(Ok(()), Err))
+    }
+
+    /// Resolves when a promotion is asked for.
+    pub(crate) async fn requested(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Whether a promotion was asked for that has not ended.
+    pub(crate) fn is_pending(&self) -> bool {
+        let state = self.state.lock();
+        state.asked > state.ended
+    }
+
+    /// Tells those who wait.
+    pub(crate) fn end(&self, error: Option<String>) {
+        let mut state = self.state.lock();
+        state.ended = state.asked;
+        state.error = error;
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn requests_share_one_promotion_and_its_outcome() {
+        let requests = Arc::new(PromotionRequests::default());
+        assert!(!requests.is_pending());
+        let number = requests.ask();
+        assert_eq!(requests.ask(), number);
+        assert!(requests.is_pending());
+        assert_eq!(requests.wait(number, Instant::now()), None);
+        let waiting = Arc::clone(&requests);
+        let waiter =
+            std::thread::spawn(move || waiting.wait(number, Instant::now() + Duration::from_secs(60)));
+        requests.end(Some("the disk is full".to_owned()));
+        assert_eq!(waiter.join().unwrap(), Some(Err("the disk is full".to_owned())));
+        let second = requests.ask();
+        assert_ne!(second, number);
+        requests.end(None);
+        assert_eq!(requests.wait(second, Instant::now()), Some(Ok(())));
+    }
+}
