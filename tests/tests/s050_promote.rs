@@ -1,6 +1,6 @@
 //! A follower becomes the leader with one command, and everyone goes on.
 
-use walship_tests::{Lab, Load, Session, assert_identical, wait_caught_up, wait_until};
+use walship_tests::{Lab, Load, Role, Session, assert_identical, wait_caught_up, wait_until};
 
 #[test]
 fn a_follower_is_promoted_and_its_sessions_write() {
@@ -75,7 +75,8 @@ fn clients_and_followers_find_the_new_leader() {
     let next = lab.follower_with("next", leader.port(), &[]);
     let both = format!("host=127.0.0.1,127.0.0.1 port={},{}", leader.port(), next.port());
     leader.sql("CREATE TABLE t(v)");
-    let other = lab.follower_with("other", leader.port(), &["-c", &format!("primary_conninfo={both}")]);
+    let mut other = lab.node(Role::Follower, "other", &["--primary", &both, "--name", "other"]);
+    other.start();
     leader.sql("INSERT INTO t VALUES('one')");
     wait_caught_up(&leader, &next);
     wait_caught_up(&leader, &other);
