@@ -62,7 +62,7 @@ fn a_cascaded_follower_goes_over_to_the_new_timeline() {
     middle.stop();
     std::fs::write(last.dir().join("promote"), "").unwrap();
     wait_until("the file promotes the last one", || last.sql("SELECT pg_is_in_recovery()") == "f");
-    assert!(!last.dir().join("promote").exists());
+    wait_until("the file is removed", || !last.dir().join("promote").exists());
     last.sql("INSERT INTO t VALUES('four')");
     assert_eq!(last.sql("SELECT count(*) FROM t"), "4");
     assert_eq!(last.sql("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"), "00000003");

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use walship_engine::DatabasesRole;
 use walship_node::{
     BackendInfo, BackendKind, BackendState as NodeState, Interrupt, ReceiverStatus, SenderState, SlotInfo,
 };
@@ -34,7 +35,8 @@ impl CatalogSource for Arc<Node> {
     }
 
     fn in_recovery(&self) -> bool {
-        self.is_follower()
+        // a promotion hands over the log first: until sessions can write it is not done
+        self.is_follower() || self.databases.role() == DatabasesRole::Follower
     }
 
     fn positions(&self) -> Positions {
