@@ -34,6 +34,10 @@ fn neither_minds_the_other_stopping_in_any_order() {
         });
         follower.restart();
         leader.start();
+        // only to those who are there can anything be shipped before the next stop
+        wait_until("the follower streams again", || {
+            leader.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1"
+        });
     }
     assert_identical(&leader, &follower, "postgres");
 }
