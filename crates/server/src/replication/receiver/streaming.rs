@@ -57,8 +57,11 @@ impl Streaming<'_> {
     /// Inside the copy stream.
     async fn stream(&mut self) -> Result<(), ReceiverError> {
         loop {
-            self.half.wrote(self.positions.write.get().min(self.half.expected()));
-            self.half.flushed(self.positions.flush.get().min(self.half.expected()));
+            // in this order: both move meanwhile, and what is flushed was written before
+            let flushed = self.positions.flush.get();
+            let written = self.positions.write.get();
+            self.half.wrote(written.min(self.half.expected()));
+            self.half.flushed(flushed.min(self.half.expected()));
             self.half.applied(self.host.replay().get());
             let until = match self.half.next(Instant::now(), Timestamp::now()) {
                 ReceiverRequest::Report(status) => {
