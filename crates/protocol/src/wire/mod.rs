@@ -3,6 +3,7 @@
 
 mod backend;
 mod encode;
+mod encode_frontend;
 mod fields;
 mod frame;
 mod frontend;
@@ -16,7 +17,8 @@ pub use encode::{
     put_null, put_parameter_description, put_parameter_status, put_parse_complete, put_portal_suspended,
     put_ready_for_query, put_result_set, put_row, put_row_description, put_value,
 };
+pub use encode_frontend::{put_copy_fail, put_password, put_query, put_startup, put_terminate};
 pub use fields::{ErrorFields, ErrorSubject, Severity};
 pub use frame::{FRAME_BYTES_MAX, Frame, FrameError, decode_frame};
-pub use frontend::{FrontendMessage, put_copy_fail, put_password, put_query, put_startup, put_terminate};
+pub use frontend::{Bind, FrontendMessage, MalformedMessage, Parse, Target};
 pub use sqlstate::SqlState;

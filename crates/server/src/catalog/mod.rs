@@ -28,9 +28,9 @@ pub use context::SessionContext;
 pub use function::type_of_function;
 pub use rewrite::{RewrittenQuery, rewrite};
 pub use source::{
-    ArchiverStatistics, BackendRow, BackendState, BaseBackupRow, CatalogSource, CheckpointStatistics,
-    ClientAddress, ControlRow, DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause,
-    ReplicationRow, RoleRow, SlotRow, WalStatistics,
+    ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ClientAddress,
+    ControlRow, DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow,
+    RoleRow, SlotRow, WalStatistics,
 };
 pub use tables::{column_types, table_names};
 pub use types::*;

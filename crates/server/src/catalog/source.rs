@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use walship_node::BackendState;
 use walship_settings::Reload;
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineId, Timestamp};
 
@@ -116,31 +117,6 @@ pub struct ControlRow {
     pub minimum_recovery: Lsn,
     /// When the control file was last written.
     pub modified_at: Timestamp,
-}
-
-/// A session's state as `pg_stat_activity.state` prints it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackendState {
-    /// Running a statement.
-    Active,
-    /// Waiting for a statement, outside a transaction.
-    Idle,
-    /// Waiting for a statement inside a transaction.
-    IdleInTransaction,
-    /// Waiting for a statement inside a transaction that failed.
-    IdleInFailedTransaction,
-}
-
-impl BackendState {
-    /// PostgreSQL's words.
-    pub fn name(self) -> &'static str {
-        match self {
-            BackendState::Active => "active",
-            BackendState::Idle => "idle",
-            BackendState::IdleInTransaction => "idle in transaction",
-            BackendState::IdleInFailedTransaction => "idle in transaction (aborted)",
-        }
-    }
 }
 
 /// The far end of a connection.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use walship_basebackup::{
     BACKUP_LABEL_FILE, BackupFile, BackupLabel, BackupSink, FileContent, ManifestWriter, Modes, Taker,
 };
+use walship_node::SenderState;
 use walship_protocol::wire::{
     CopyDirection, ErrorFields, put_command_complete, put_copy_data, put_copy_done, put_copy_response,
     put_result_set,
@@ -16,9 +17,7 @@ use walship_protocol::{BaseBackupOptions, CheckpointMode, CompressionChoice, Man
 use walship_types::{Lsn, SegmentNo, Timestamp, history_file_name, segment_file_name};
 
 use super::channel::ConnectionError;
-use super::host::{
-    BackupStart, LogSource, ReplicationHost, RunningBackup, SenderReport, SenderState, ServerPhase,
-};
+use super::host::{BackupStart, LogSource, ReplicationHost, RunningBackup, SenderReport, ServerPhase};
 use super::serve::{Serving, phase_reached, tell_and_close};
 
 /// Pieces (of up to 256 KiB) between the thread that reads files and the task that

@@ -3,7 +3,8 @@ use std::io;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use walship_protocol::wire::{
-    ErrorFields, FrameError, FrontendMessage, TransactionStatus, decode_frame, put_error, put_ready_for_query,
+    ErrorFields, Frame, FrameError, MalformedMessage, TransactionStatus, decode_frame, put_error,
+    put_ready_for_query,
 };
 
 /// Longest message of a replication client, in bytes: a piece of a copy stream of ours is
@@ -25,6 +26,9 @@ pub enum ConnectionError {
     /// The client sent what is no message.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// The message is not what its type says.
+    #[error(transparent)]
+    Malformed(#[from] MalformedMessage),
     /// It was told why, and the connection ends.
     #[error("{}", .0.message)]
     Told(Box<ErrorFields>),
@@ -54,10 +58,10 @@ impl<S: AsyncRead> Inbound<S> {
     }
 
     /// The next message. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<FrontendMessage, ConnectionError> {
+    pub(super) async fn next(&mut self) -> Result<Frame, ConnectionError> {
         loop {
             if let Some(frame) = decode_frame(&mut self.buffer, MESSAGE_BYTES_MAX)? {
-                return Ok(FrontendMessage::decode(frame)?);
+                return Ok(frame);
             }
             self.buffer.reserve(READ_AHEAD_BYTES);
             if self.half.read_buf(&mut self.buffer).await? == 0 {

@@ -102,17 +102,20 @@ pub(super) async fn import<S: AsyncRead + AsyncWrite + Send>(
     let writer = tokio::task::spawn_blocking(move || write_pieces(&file.path, received));
     let mut given_up = None;
     loop {
-        match serving.inbound.next().await? {
+        let frame = serving.inbound.next().await?;
+        match FrontendMessage::of(&frame)? {
             // a writer that failed is asked why once the client is done
-            FrontendMessage::CopyData(piece) => drop(pieces.send(piece).await),
+            FrontendMessage::CopyData(_) => drop(pieces.send(frame.body).await),
             FrontendMessage::CopyDone => break,
             FrontendMessage::CopyFail(reason) => {
                 given_up = Some(ErrorFields::error("57014", format!("COPY from stdin failed: {reason}")));
                 break;
             }
-            FrontendMessage::FlushOrSync(_) => {}
-            other => {
-                given_up = Some(ErrorFields::error("08P01", format!("unexpected message: {other:?}")));
+            FrontendMessage::Flush | FrontendMessage::Sync => {}
+            _ => {
+                let text =
+                    format!("unexpected message \"{}\" during COPY from stdin", frame.tag.escape_ascii());
+                given_up = Some(ErrorFields::error("08P01", text));
                 break;
             }
         }

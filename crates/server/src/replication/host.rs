@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 use walship_basebackup::BackupFile;
+use walship_node::SenderState;
 use walship_protocol::wire::ErrorFields;
 use walship_protocol::{PeerPositions, SlotName};
 use walship_types::{Lsn, SegmentNo, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp};
@@ -96,22 +97,6 @@ pub struct ReplicationSession {
     pub application_name: String,
     /// Its address, for logs and views; `None` for a Unix socket.
     pub client: Option<SocketAddr>,
-}
-
-/// What a replication connection does, in `pg_stat_replication`'s words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SenderState {
-    /// Nothing yet.
-    #[default]
-    Startup,
-    /// Sends what the follower missed.
-    Catchup,
-    /// Sends what comes.
-    Streaming,
-    /// Sends a base backup.
-    Backup,
-    /// Sends the last bytes before a shutdown.
-    Stopping,
 }
 
 /// How far a replication connection is.

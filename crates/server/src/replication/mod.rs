@@ -16,6 +16,6 @@ pub use channel::ConnectionError;
 pub use fetch_backup::{FetchError, FetchedBackup, Progress, fetch_base_backup};
 pub use host::{
     BackupStart, CheckedLog, LogSource, LogWait, ReplicationHost, ReplicationSession, RunningBackup,
-    SenderReport, SenderRow, SenderState, ServerPhase, SlotPosition, SlotStore, SlotUse,
+    SenderReport, SenderRow, ServerPhase, SlotPosition, SlotStore, SlotUse,
 };
 pub use serve::serve_replication;

@@ -48,8 +48,11 @@ where
     let pid = session.pid;
     let mut serving = Serving { inbound, outbound, session, host: Arc::clone(&host), row };
     let mut result = serving.commands().await;
-    if let Err(ConnectionError::Violation(text)) = &result {
-        let error = ErrorFields::error("08P01", text.clone()).fatal();
+    if let Err(
+        error @ (ConnectionError::Violation(_) | ConnectionError::Frame(_) | ConnectionError::Malformed(_)),
+    ) = &result
+    {
+        let error = ErrorFields::error("08P01", error.to_string()).fatal();
         result = tell_and_close(&mut serving.outbound, error).await;
     }
     host.slots().drop_temporary(pid);
@@ -71,37 +74,38 @@ impl<S: AsyncRead + AsyncWrite + Send> Serving<S> {
     async fn commands(&mut self) -> Result<(), ConnectionError> {
         let mut phase = self.host.phase();
         loop {
-            let message = tokio::select! {
-                message = self.inbound.next() => message,
+            let frame = tokio::select! {
+                frame = self.inbound.next() => frame,
                 () = phase_reached(&mut phase, ServerPhase::Draining) => {
                     let text = "terminating connection due to administrator command";
                     return tell_and_close(&mut self.outbound, ErrorFields::error("57P01", text).fatal()).await;
                 }
             };
-            let query = match message {
-                Ok(FrontendMessage::Query(query)) => query,
-                Ok(FrontendMessage::Terminate) | Err(ConnectionError::Closed) => return Ok(()),
-                // left over from a copy stream that an error has ended
-                Ok(
-                    FrontendMessage::CopyData(_)
-                    | FrontendMessage::CopyDone
-                    | FrontendMessage::CopyFail(_)
-                    | FrontendMessage::FlushOrSync(_),
-                ) => continue,
-                Ok(FrontendMessage::Extended(_)) => {
-                    let text = "extended query protocol not supported in a replication connection";
-                    return tell_and_close(&mut self.outbound, ErrorFields::error("08P01", text).fatal())
-                        .await;
-                }
-                Err(ConnectionError::Frame(error)) => {
-                    let error = ErrorFields::error("08P01", error.to_string()).fatal();
-                    return tell_and_close(&mut self.outbound, error).await;
-                }
-                Err(error) => return Err(error),
+            let frame = match frame {
+                Err(ConnectionError::Closed) => return Ok(()),
+                frame => frame?,
             };
-            match self.command(&query).await? {
+            match self.message(FrontendMessage::of(&frame)?).await? {
                 After::Continue => self.outbound.flush().await?,
                 After::Close => return Ok(()),
+            }
+        }
+    }
+
+    async fn message(&mut self, message: FrontendMessage<'_>) -> Result<After, ConnectionError> {
+        match message {
+            FrontendMessage::Query(query) => self.command(query).await,
+            FrontendMessage::Terminate => Ok(After::Close),
+            // left over from a copy stream that an error has ended
+            FrontendMessage::CopyData(_)
+            | FrontendMessage::CopyDone
+            | FrontendMessage::CopyFail(_)
+            | FrontendMessage::Flush
+            | FrontendMessage::Sync => Ok(After::Continue),
+            FrontendMessage::Password(_) => Err(ConnectionError::Violation("unexpected message".to_owned())),
+            _ => {
+                let text = "extended query protocol not supported in a replication connection";
+                Err(ConnectionError::Violation(text.to_owned()))
             }
         }
     }

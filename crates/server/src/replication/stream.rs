@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+use walship_node::SenderState;
 use walship_protocol::wire::{
-    CopyDirection, ErrorFields, FrontendMessage, put_command_complete, put_copy_data, put_copy_done,
+    CopyDirection, ErrorFields, Frame, FrontendMessage, put_command_complete, put_copy_data, put_copy_done,
     put_copy_response, put_result_set,
 };
 use walship_protocol::{
@@ -14,7 +15,7 @@ use walship_protocol::{
 use walship_types::{Lsn, TimelineId, Timestamp};
 
 use super::channel::{ConnectionError, Inbound};
-use super::host::{CheckedLog, LogSource, LogWait, SenderReport, SenderState, ServerPhase, SlotUse};
+use super::host::{CheckedLog, LogSource, LogWait, SenderReport, ServerPhase, SlotUse};
 use super::serve::{After, Serving, blocking, phase_reached};
 
 /// A read closer than this to the end of the log comes from memory, and is done at once;
@@ -321,15 +322,11 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
 }
 
 /// Takes what the receiver says.
-fn take(
-    half: &mut SenderHalf,
-    slot: Option<&dyn SlotUse>,
-    message: FrontendMessage,
-) -> Result<(), ConnectionError> {
+fn take(half: &mut SenderHalf, slot: Option<&dyn SlotUse>, frame: Frame) -> Result<(), ConnectionError> {
     let now = Instant::now();
-    match message {
-        FrontendMessage::CopyData(data) => {
-            let message = StandbyMessage::decode(data).map_err(|error| violation(&error))?;
+    match FrontendMessage::of(&frame)? {
+        FrontendMessage::CopyData(_) => {
+            let message = StandbyMessage::decode(frame.body).map_err(|error| violation(&error))?;
             half.received(message, now).map_err(|error| violation(&error))?;
             let flush = half.peer().flush;
             if let (Some(slot), true) = (slot, flush.is_valid()) {
@@ -341,9 +338,12 @@ fn take(
             half.received_done(now);
             Ok(())
         }
-        FrontendMessage::FlushOrSync(_) => Ok(()),
+        FrontendMessage::Flush | FrontendMessage::Sync => Ok(()),
         FrontendMessage::Terminate => Err(ConnectionError::Closed),
-        other => Err(violation(&format_args!("unexpected message in the replication stream: {other:?}"))),
+        _ => {
+            let tag = frame.tag.escape_ascii();
+            Err(violation(&format_args!("unexpected message \"{tag}\" in the replication stream")))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use walship_node::{ReceiverStatus, slot_name_for};
+use walship_node::slot_name_for;
 use walship_protocol::{Conninfo, SlotName};
 use walship_settings::Typed as _;
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory};
@@ -13,8 +13,7 @@ use walship_wal::{PositionWatch, WalSink, write_history};
 use super::Failure;
 use super::node::Node;
 use crate::replication::receiver::{
-    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverState, ReceiverTask,
-    run_receiver,
+    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, run_receiver,
 };
 
 /// How a follower calls itself unless told otherwise.
@@ -134,14 +133,8 @@ impl ReceiverHost for Arc<Node> {
     }
 
     fn report(&self, report: &ReceiverReport) {
-        let status = match report.state {
-            ReceiverState::Stopped => ReceiverStatus::Stopped,
-            ReceiverState::Starting => ReceiverStatus::Starting,
-            ReceiverState::Streaming => ReceiverStatus::Streaming,
-            ReceiverState::Waiting => ReceiverStatus::Waiting,
-        };
         self.receiver.update(|row| {
-            row.status = status;
+            row.status = report.status;
             row.start = report.start;
             row.start_timeline = report.timeline;
             row.received_timeline = report.timeline;

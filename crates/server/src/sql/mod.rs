@@ -4,6 +4,7 @@
 //! What it needs of the node are traits ([`SessionHost`], [`SessionEngine`]); how
 //! others reach it are its [`Signals`]; one [`Timer`] watches the time limits of all.
 
+mod channel;
 mod command;
 mod copy;
 mod error;
@@ -21,8 +22,8 @@ mod statement;
 mod tag;
 mod timer;
 mod value;
-mod wire;
 
+pub use channel::ChannelError;
 pub use error::SqlError;
 pub use host::{
     Activity, Registration, SessionEngine, SessionHost, SessionStart, SharedSessionSettings, TurnLimits,
@@ -34,4 +35,3 @@ pub use statement::SqliteFailure;
 pub use timer::{AlarmClock, Expiry, Timer};
 pub use value::PgType;
 pub use walship_protocol::wire::{Severity, SqlState, TransactionStatus};
-pub use wire::ChannelError;

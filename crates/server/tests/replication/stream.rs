@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use walship_client::{Connection, Event, Purpose};
 use walship_disk::RealDisk;
+use walship_node::ReceiverStatus;
 use walship_protocol::wire::CopyDirection;
 use walship_protocol::{Conninfo, StandbyMessage, StandbyStatus};
 use walship_server::replication::receiver::{
-    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverState, ReceiverTask,
-    run_receiver,
+    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, run_receiver,
 };
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp};
 use walship_wal::{PositionWatch, WalConfig, WalSink, WalSource};
@@ -115,7 +115,7 @@ fn a_follower_has_the_leaders_bytes_and_the_leader_knows() {
     }
     assert!(own == node.log(start, end));
     let report = running.host.report.lock().unwrap().clone();
-    assert_eq!(report.state, ReceiverState::Streaming);
+    assert_eq!(report.status, ReceiverStatus::Streaming);
     assert_eq!(report.port, Some(node.port));
     assert!(!report.conninfo.contains("secret"), "{}", report.conninfo);
 

@@ -59,7 +59,7 @@ fn backend_row(scope: &Scope, databases: &[DatabaseRow], backend: BackendRow) ->
         backend.state_changed_at.into(),
         backend.wait.map(|(class, _)| class).into(),
         backend.wait.map(|(_, event)| event).into(),
-        backend.state.map(|state| state.name()).into(),
+        backend.state.map(|state| state.as_str()).into(),
         Cell::Null,
         Cell::Null,
         Cell::Null,

@@ -3,13 +3,14 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use walship_client::{Connection, Purpose};
+use walship_node::ReceiverStatus;
 use walship_protocol::{Command, HostAddress, ReceiverHalf, ReceiverOptions};
 use walship_types::{Lsn, TimelineHistory};
 use walship_wal::{WalError, WalPositions};
 
 use super::ReceiverError;
 use super::handshake::{ensure_slot, fetch_histories, fetch_history, identify};
-use super::host::{ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverState};
+use super::host::{ReceiverHost, ReceiverReport, ReceiverSettings};
 use super::log_thread::LogCommand;
 use super::streaming::{NextTimeline, Streaming};
 
@@ -32,7 +33,7 @@ impl Attempt<'_> {
             return Err(ReceiverError::NoPrimary);
         }
         *self.report = ReceiverReport {
-            state: ReceiverState::Starting,
+            status: ReceiverStatus::Starting,
             conninfo: settings.conninfo.to_string(),
             slot: settings.slot.clone(),
             last_error: self.report.last_error.take(),
@@ -107,7 +108,7 @@ impl Attempt<'_> {
 
     /// Goes over to the next timeline, whose history file is durable by now.
     async fn switch(&mut self, history: TimelineHistory, next: NextTimeline) -> Result<(), ReceiverError> {
-        self.report.state = ReceiverState::Waiting;
+        self.report.status = ReceiverStatus::Waiting;
         self.host.report(self.report);
         let (own, end) = (self.history.timeline, self.positions.flush.get());
         if history.switch_point(own) != Some(end) || next.start != end {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use walship_node::ReceiverStatus;
 use walship_protocol::{Conninfo, SlotName};
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp};
 use walship_wal::PositionWatch;
@@ -24,25 +25,11 @@ pub struct ReceiverSettings {
     pub retry_interval: Duration,
 }
 
-/// What the receiver does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ReceiverState {
-    /// Between attempts, or not running.
-    #[default]
-    Stopped,
-    /// Connects.
-    Starting,
-    /// Receives.
-    Streaming,
-    /// Goes over to another timeline.
-    Waiting,
-}
-
 /// A row of `pg_stat_wal_receiver`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReceiverReport {
     /// What it does.
-    pub state: ReceiverState,
+    pub status: ReceiverStatus,
     /// Where streaming began.
     pub start: Lsn,
     /// On which timeline.

@@ -11,5 +11,5 @@ mod run;
 mod streaming;
 
 pub use error::ReceiverError;
-pub use host::{ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverState};
+pub use host::{ReceiverHost, ReceiverReport, ReceiverSettings};
 pub use run::{ReceiverEnd, ReceiverTask, run_receiver};

@@ -2,12 +2,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use walship_node::ReceiverStatus;
 use walship_types::TimelineHistory;
 use walship_wal::{WalError, WalPositions, WalSink};
 
 use super::ReceiverError;
 use super::attempt::Attempt;
-use super::host::{ReceiverHost, ReceiverReport, ReceiverState};
+use super::host::{ReceiverHost, ReceiverReport};
 use super::log_thread::LogThread;
 
 /// Pause after the first failed attempt; it doubles up to `wal_retrieve_retry_interval`.
@@ -56,7 +57,7 @@ pub async fn run_receiver(task: ReceiverTask) -> ReceiverEnd {
         error = attempts(host.as_ref(), &positions, &log, history, retry, &mut report) => Some(error),
         _ = stop.wait_for(|stop| *stop) => None,
     };
-    report.state = ReceiverState::Stopped;
+    report.status = ReceiverStatus::Stopped;
     report.last_error = failed.as_ref().map(ToString::to_string);
     host.report(&report);
     let joined = tokio::task::spawn_blocking(move || log.stop()).await;
@@ -95,7 +96,7 @@ async fn attempts(
         if error.is_fatal() || !retry {
             return error;
         }
-        report.state = ReceiverState::Stopped;
+        report.status = ReceiverStatus::Stopped;
         report.last_error = Some(error.to_string());
         host.report(report);
         tokio::time::sleep(pause).await;

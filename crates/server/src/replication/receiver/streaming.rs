@@ -3,13 +3,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use walship_client::{Connection, Event, QueryResult};
+use walship_node::ReceiverStatus;
 use walship_protocol::wire::CopyDirection;
 use walship_protocol::{PrimaryMessage, ReceiverHalf, ReceiverRequest, StandbyMessage};
 use walship_types::{Lsn, TimelineId, Timestamp};
 use walship_wal::{WaitOutcome, WalPositions};
 
 use super::ReceiverError;
-use super::host::{ReceiverHost, ReceiverReport, ReceiverState};
+use super::host::{ReceiverHost, ReceiverReport};
 use super::log_thread::LogCommand;
 
 /// Where the sender's timeline went on.
@@ -39,7 +40,7 @@ impl Streaming<'_> {
         loop {
             match self.connection.next().await? {
                 Event::Copy(CopyDirection::Both) => {
-                    self.report.state = ReceiverState::Streaming;
+                    self.report.status = ReceiverStatus::Streaming;
                     self.host.report(self.report);
                     self.stream().await?;
                 }

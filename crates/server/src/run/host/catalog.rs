@@ -3,18 +3,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use walship_engine::DatabasesRole;
-use walship_node::{
-    BackendInfo, BackendKind, BackendState as NodeState, Interrupt, ReceiverStatus, SenderState, SlotInfo,
-};
+use walship_node::{BackendInfo, BackendKind, Interrupt, ReceiverStatus, SenderState, SlotInfo};
 use walship_settings::{Reload, Typed as _};
 use walship_types::{Lsn, Timestamp};
 use walship_wal::RecordKind;
 use walship_wal::payload::RestorePoint;
 
 use crate::catalog::{
-    ArchiverStatistics, BackendRow, BackendState, BaseBackupRow, CatalogSource, CheckpointStatistics,
-    ClientAddress, ControlRow, DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause,
-    ReplicationRow, RoleRow, SlotRow, SqlError, WalStatistics,
+    ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ClientAddress,
+    ControlRow, DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow,
+    RoleRow, SlotRow, SqlError, WalStatistics,
 };
 use crate::run::Node;
 use crate::run::log::NodeLog;
@@ -356,12 +354,7 @@ fn backend_row(backend: BackendInfo) -> BackendRow {
         statement_started_at: backend.query_started,
         state_changed_at: Some(backend.state_changed),
         wait: backend.wait,
-        state: Some(match backend.state {
-            NodeState::Active => BackendState::Active,
-            NodeState::Idle => BackendState::Idle,
-            NodeState::IdleInTransaction => BackendState::IdleInTransaction,
-            NodeState::IdleInTransactionAborted => BackendState::IdleInFailedTransaction,
-        }),
+        state: Some(backend.state),
         query: backend.query,
         kind: match backend.kind {
             BackendKind::Client => "client backend",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use walship_engine::EngineError;
-use walship_node::{BackendKind, SenderGuard, SenderInfo, SenderState as NodeSenderState};
+use walship_node::{BackendKind, SenderGuard, SenderInfo};
 use walship_protocol::wire::ErrorFields;
 use walship_settings::Typed as _;
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId};
@@ -15,8 +15,8 @@ use super::backup::NodeBackup;
 use super::slots::slot_store;
 use super::sql::engine_error;
 use crate::replication::{
-    LogSource, ReplicationHost, ReplicationSession, RunningBackup, SenderReport, SenderRow, SenderState,
-    ServerPhase, SlotStore,
+    LogSource, ReplicationHost, ReplicationSession, RunningBackup, SenderReport, SenderRow, ServerPhase,
+    SlotStore,
 };
 use crate::run::Node;
 
@@ -143,15 +143,8 @@ struct NodeSenderRow(SenderGuard);
 
 impl SenderRow for NodeSenderRow {
     fn update(&self, report: SenderReport) {
-        let state = match report.state {
-            SenderState::Startup => NodeSenderState::Startup,
-            SenderState::Catchup => NodeSenderState::Catchup,
-            SenderState::Streaming => NodeSenderState::Streaming,
-            SenderState::Backup => NodeSenderState::Backup,
-            SenderState::Stopping => NodeSenderState::Stopping,
-        };
         self.0.update(|info: &mut SenderInfo| {
-            info.state = state;
+            info.state = report.state;
             info.sent = report.sent;
             info.write = report.peer.write;
             info.flush = report.peer.flush;

@@ -8,13 +8,13 @@ use walship_settings::{SessionSettings, parse_startup_options};
 
 use super::{Session, Transaction};
 use crate::listen::{ClientAddress, PROTOCOL_MINOR_MAX, StartupParameters};
+use crate::sql::channel::{Channel, ChannelError};
 use crate::sql::error::SqlError;
 use crate::sql::guard::Guard;
 use crate::sql::host::{Activity, Registration, SessionHost, SessionStart};
 use crate::sql::plan::PlanCache;
 use crate::sql::signals::Signals;
 use crate::sql::timer::Timer;
-use crate::sql::wire::{Channel, ChannelError};
 
 /// A client whose StartupMessage was read, and what its session needs.
 pub struct Connecting {

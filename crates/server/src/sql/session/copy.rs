@@ -1,6 +1,6 @@
 use std::io::{Read, Write};
 
-use walship_protocol::wire::{self, SqlState};
+use walship_protocol::wire::{self, FrontendMessage, SqlState};
 
 use super::{Session, Stop};
 use crate::sql::copy::{
@@ -12,7 +12,6 @@ use crate::sql::plan::Compiled;
 use crate::sql::sqlite_error::sql_error;
 use crate::sql::statement::{Parameter, Value};
 use crate::sql::value::{decode, encode_text};
-use crate::sql::wire::FrontendMessage;
 
 // what an error's context shows of a field, in bytes
 const SHOWN_BYTES: usize = 100;

@@ -1,7 +1,7 @@
 use std::io::{Read, Write};
 use std::rc::Rc;
 
-use walship_protocol::wire::{self, SqlState};
+use walship_protocol::wire::{self, Bind, FrontendMessage, Parse, SqlState, Target};
 
 use super::execute::{Progress, Run, describe_row};
 use super::simple::in_characters;
@@ -13,7 +13,6 @@ use crate::sql::plan::{Column, Compiled, Plan};
 use crate::sql::sqlite_error::sql_error;
 use crate::sql::statement::Parameter;
 use crate::sql::value::{PgType, decode};
-use crate::sql::wire::{Bind, FrontendMessage, Parse, Target};
 
 /// A prepared statement: what Parse made of a text.
 pub(super) struct Prepared {

@@ -13,19 +13,19 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use walship_protocol::wire::{self, Severity, SqlState, TransactionStatus};
+use walship_protocol::wire::{self, FrontendMessage, Severity, SqlState, TransactionStatus};
 use walship_settings::{SynchronousCommit, Typed};
 use walship_types::Lsn;
 
 use self::extended::{Portal, Prepared};
 use self::transaction::Transaction;
+use super::channel::{Channel, ChannelError};
 use super::error::SqlError;
 use super::guard::Guard;
 use super::host::{Activity, Registration, SessionEngine, SessionHost, SessionStart};
 use super::plan::PlanCache;
 use super::signals::EndReason;
 use super::timer::{AlarmClock, Expiry};
-use super::wire::{Channel, ChannelError, FrontendMessage};
 
 pub use self::begin::{Connecting, run_session};
 
