@@ -1,6 +1,7 @@
 use walship_node::{ControlFile, DataDirectory};
 use walship_settings::{Override, Settings, load};
 
+use super::node::Node;
 use super::options::parse_listen;
 use super::{Failure, StartOptions};
 
@@ -58,4 +59,32 @@ fn overrides(options: &StartOptions) -> Result<Vec<Override>, Failure> {
         }
     }
     Ok(overrides)
+}
+
+impl Node {
+    /// Reads the settings files again; what changed is in force from now on.
+    pub(crate) fn reload_settings(&self) -> Option<walship_settings::Reload> {
+        match load_settings(&self.options, &self.directory, &self.control.get()) {
+            Ok(mut loaded) => {
+                let fact = if self.is_follower() { "on" } else { "off" };
+                if let Err(error) = loaded.set_fact("in_hot_standby", fact) {
+                    tracing::error!(%error, "could not reload the settings");
+                    return None;
+                }
+                let reload = walship_settings::reload(&self.settings, loaded);
+                *self.settings_loaded.lock() = walship_types::Timestamp::now();
+                self.judge_by_settings();
+                tracing::info!(event = "reload", "settings were read again");
+                Some(reload)
+            }
+            Err(failure) => {
+                tracing::error!(
+                    error = failure.message,
+                    hint = failure.hint,
+                    "settings files have errors; unchanged settings stay in force"
+                );
+                None
+            }
+        }
+    }
 }

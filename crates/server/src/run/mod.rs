@@ -7,9 +7,11 @@
 mod base_backup;
 mod checkpointer;
 mod configuration;
+mod create;
 mod follower;
 mod host;
 mod leader;
+mod listening;
 mod log;
 mod log_line;
 mod logging;
@@ -21,6 +23,8 @@ mod receiving;
 mod replica_catalog;
 mod report;
 mod role;
+mod signals;
+mod stop;
 mod supervise;
 mod synchronous;
 
