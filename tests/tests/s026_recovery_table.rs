@@ -214,6 +214,22 @@ fn lost_work_and_a_foreign_commit_at_once_are_refused() {
 }
 
 #[test]
+fn the_wal_was_taken_away_after_a_checkpoint() {
+    let mut pair = Pair::new();
+    // a reader that stays keeps what comes now out of the file, and a redo point does not wait for it
+    let mut reader = walship_tests::Reader::open(&pair.leader.database("postgres"));
+    reader.ask("BEGIN; SELECT count(*) FROM t;");
+    pair.write(30);
+    pair.leader.sql("CHECKPOINT");
+    wait_caught_up(&pair.leader, &pair.follower);
+    pair.leader.kill();
+    drop(reader); // killed
+    std::fs::remove_file(pair.wal()).unwrap();
+    pair.recover();
+    assert!(!pair.leader.log().contains("another program"), "lost work was taken for a foreign commit");
+}
+
+#[test]
 fn the_wal_index_is_garbage() {
     let mut pair = Pair::new();
     pair.leader.kill();

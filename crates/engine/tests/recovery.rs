@@ -37,6 +37,15 @@ impl Case {
         Case { directory, leader, id, redo, states }
     }
 
+    /// Moves what there is into the file, goes on, and sets the redo point behind that: the -wal alone has the rest.
+    fn older_than_redo_point(&mut self) {
+        self.uncaptured("PRAGMA wal_checkpoint(PASSIVE)");
+        self.execute("UPDATE t SET a=a+7 WHERE rowid%90=0");
+        self.execute("UPDATE t SET a=-a WHERE rowid=100");
+        self.redo = self.leader.checkpoint();
+        self.states = self.leader.states();
+    }
+
     fn execute(&mut self, sql: &str) {
         self.leader.execute(self.id, sql);
     }
@@ -157,6 +166,53 @@ fn a_lost_sqlite_wal_is_replayed_over_whatever_was_moved_into_the_file() {
     let found = case.recover(&base);
     assert_eq!(found.verdict, Verdict::LostWork);
     assert_same_pages(&case.leader_file(), &file(&base));
+}
+
+#[test]
+fn a_file_older_than_the_redo_point_is_no_foreign_commit() {
+    let mut case = Case::new();
+    case.older_than_redo_point();
+    let base = case.killed("a");
+    std::fs::remove_file(wal(&base)).unwrap();
+    let found = case.recover(&base);
+    assert_eq!(found.verdict, Verdict::LostWork);
+    assert!(found.foreign_pages.is_empty());
+    assert_same_pages(&case.leader_file(), &file(&base));
+    assert_eq!(case.recover(&base).verdict, Verdict::Level);
+}
+
+#[test]
+fn a_foreign_commit_over_a_file_older_than_the_redo_point_is_refused() {
+    let mut case = Case::new();
+    case.older_than_redo_point();
+    let base = case.killed("a");
+    std::fs::remove_file(wal(&base)).unwrap();
+    stock(&base, "UPDATE t SET a=0 WHERE rowid=150");
+    let error = case.try_recover(&base).unwrap_err();
+    assert!(matches!(error, LeaderRecoveryError::Contradiction { .. }), "{error}");
+}
+
+#[test]
+fn a_file_that_the_kept_log_cannot_restore_is_refused() {
+    let mut case = Case::new();
+    // the pages in full, and more than a segment behind them
+    case.execute("UPDATE t SET a=-a WHERE rowid=100");
+    let other = case.leader.create("other", "");
+    case.leader.execute(other, "CREATE TABLE f(x); INSERT INTO f VALUES(randomblob(3000000))");
+    case.execute("UPDATE t SET a=-a WHERE rowid=100");
+    case.older_than_redo_point();
+    let kept = case.leader.dir.join("pg_wal/000000010000000000000003");
+    assert!(kept.exists());
+    for old in 1..=2 {
+        std::fs::remove_file(kept.with_file_name(format!("00000001000000000000000{old}"))).unwrap();
+    }
+    let base = case.killed("a");
+    std::fs::remove_file(wal(&base)).unwrap();
+    let before = std::fs::read(file(&base)).unwrap();
+    let error = case.try_recover(&base).unwrap_err();
+    assert!(matches!(error, LeaderRecoveryError::OlderThanLog { .. }), "{error}");
+    assert!(error.hint().is_some());
+    assert!(before == std::fs::read(file(&base)).unwrap(), "a refused start has written");
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod support;
 use proptest::prelude::*;
 use rusqlite::Connection;
 use support::{Dice, ToyFollower, ToyLeader, assert_same_pages, first_lsn, page_size};
-use walship_engine::redo::{Redo, ReplayProblem};
+use walship_engine::redo::{Redo, ReplayProblem, Restartpoint};
 use walship_types::{DatabaseId, PageNo};
 use walship_wal::{Record, RecordKind};
 
@@ -364,12 +364,13 @@ fn a_foreign_write_is_taken_back() {
     assert_same_pages(&leader.databases[&id].path, &follower.path("postgres"));
 }
 
-#[test]
-fn a_foreign_write_that_cannot_be_taken_back_stops_the_database() {
-    let directory = tempfile::tempdir().unwrap();
-    let (mut leader, id) = leader_with_table(&directory.path().join("leader"), "");
-    let (follower, mut redo) = empty_follower(&directory.path().join("follower"), &leader);
+/// A follower whose file a stranger has written over, with nothing left of what was there but the log.
+fn overwritten(directory: &std::path::Path) -> (ToyLeader, ToyFollower, Restartpoint) {
+    let (mut leader, id) = leader_with_table(&directory.join("leader"), "");
+    let (follower, mut redo) = empty_follower(&directory.join("follower"), &leader);
     leader.execute(id, "INSERT INTO t VALUES(1, 'one')");
+    let other = leader.create("other", "");
+    leader.execute(other, "CREATE TABLE f(x); INSERT INTO f VALUES(randomblob(3000000))");
     leader.checkpoint();
     apply_all(&mut redo, &leader.records(first_lsn()));
     let point = redo.restartpoint().unwrap().unwrap();
@@ -377,7 +378,25 @@ fn a_foreign_write_that_cannot_be_taken_back_stops_the_database() {
     // its frames are moved over the old content, and the -wal is deleted
     let stranger = Connection::open(follower.path("postgres")).unwrap();
     stranger.execute_batch("UPDATE t SET b='changed'; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-    drop(stranger);
+    (leader, follower, point)
+}
+
+#[test]
+fn a_foreign_write_is_taken_back_from_the_log_before_the_restartpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let (leader, follower, point) = overwritten(directory.path());
+    let redo = follower.start(&leader.source(), point.redo, leader.end(), point.states);
+    assert_eq!(redo.stopped().count(), 0);
+    assert_same_pages(&leader.dir.join("base/postgres.db"), &follower.path("postgres"));
+}
+
+#[test]
+fn a_foreign_write_that_cannot_be_taken_back_stops_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let (leader, follower, point) = overwritten(directory.path());
+    for segment in 1..point.redo.0 >> 20 {
+        std::fs::remove_file(leader.dir.join(format!("pg_wal/00000001000000000000{segment:04X}"))).unwrap();
+    }
     let redo = follower.start(&leader.source(), point.redo, leader.end(), point.states);
     let stop = redo.stopped().next().expect("it must not go on");
     assert!(matches!(stop.problem, ReplayProblem::ForeignWrite { unknown: 1, .. }), "{stop}");

@@ -102,6 +102,28 @@ impl WalSource {
         self.shared.live.as_ref().map(|live| live.segments.oldest())
     }
 
+    /// Where the log that leads to `lsn` without a gap begins: the start of the oldest segment that is still there.
+    pub fn kept_from(&self, lsn: Lsn) -> Lsn {
+        let config = self.config();
+        let size = config.segment_size;
+        let is_there = |segment| {
+            let path = config.file_path(segment);
+            self.oldest_segment().is_none_or(|oldest| segment >= oldest)
+                && config.disk().open(&path, OpenMode::Read).is_ok()
+        };
+        let mut first = size.segment_of(lsn);
+        while let Some(before) = first.0.checked_sub(1).map(SegmentNo).filter(|before| is_there(*before)) {
+            first = before;
+        }
+        size.start_of(first)
+    }
+
+    /// The start of the segment behind the one that has `lsn`.
+    pub fn segment_after(&self, lsn: Lsn) -> Lsn {
+        let size = self.config().segment_size;
+        size.start_of(size.segment_of(lsn).next())
+    }
+
     /// Up to `max` bytes from `lsn` on, none at or behind `upto` nor what is not flushed
     /// yet; empty if there are none. May return fewer than there are.
     pub fn read(&self, lsn: Lsn, max: usize, upto: Lsn) -> Result<Bytes, WalError> {

@@ -1,14 +1,13 @@
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use walship_types::{Lsn, PageNo};
 use walship_wal::WalSource;
-use walship_wal::payload::{Entries, Payload};
 
-use super::scan::{ScannedDatabase, for_each_record};
+use super::scan::ScannedDatabase;
 use super::verdict::{PageEvidence, SizeEvidence, SqliteWalEvidence, compare_positions};
+use super::versions::{Wanted, look_before, look_since};
 use crate::dbpage::DbPage;
-use crate::page::{HashFile, NO_CONTENT};
+use crate::page::NO_CONTENT;
 use crate::redo::{
     RedoError, RedoOptions, ReplayProblem, differing_pages, frame_checksum, sqlite_wal_position,
 };
@@ -31,7 +30,10 @@ pub(super) fn look_at_sqlite_wal(
 }
 
 /// Compares every page with the hashes at the end of the log, and those that differ with
-/// every content that the log had since the redo point. Returns the pages that differ.
+/// every content that the log had since the redo point. What is still unknown then is
+/// looked for in the log that is kept from before it: files of which the -wal was taken
+/// away are older than the redo point, since that needs nothing to be moved out of the
+/// -wal. Returns the pages that differ.
 pub(super) fn look_at_pages(
     options: &RedoOptions,
     source: &WalSource,
@@ -43,65 +45,58 @@ pub(super) fn look_at_pages(
     // without a table of hashes nothing is known of pages that the log does not have
     differing.retain(|_, hash| *hash != NO_CONTENT);
     let pages: Vec<PageNo> = differing.keys().copied().collect();
-    let mut found = BTreeMap::new();
-    let mut content = Vec::new();
-    for &page in &pages {
-        if let Some(hash) = db.hash(page, &mut content)? {
-            found.insert(page, hash);
-        }
-    }
-    let had = earlier_versions(options, source, (redo, end), scanned, &found)?;
-    let unknown: Vec<PageNo> = found.keys().copied().filter(|page| !had.contains_key(page)).collect();
     let count = db.page_count()?;
-    let size = match count {
+    let mut wanted = found_hashes(db, &pages)?;
+    look_since(options, source, (redo, end), scanned, &mut wanted)?;
+    let mut size = match count {
         count if count == scanned.hashes.pages() => SizeEvidence::Logged,
         count if scanned.sizes.contains(&count) => SizeEvidence::Earlier,
         _ => SizeEvidence::Unknown,
     };
+    if wanted.unknown().next().is_some() || size == SizeEvidence::Unknown {
+        let checksum = scanned.complete.then(|| file_checksum(db, scanned, &wanted)).transpose()?;
+        let state = look_before(source, redo, scanned.id, &mut wanted, (count, checksum));
+        if state.had_state {
+            wanted.all_known();
+        }
+        // beside what no log had, a size or an empty page that was seen before proves nothing: VACUUM brings them back
+        let foreign = wanted.unknown().next().is_some() && wanted.known() == 0;
+        if state.had_size && size == SizeEvidence::Unknown && !foreign {
+            size = SizeEvidence::Earlier;
+        }
+    }
     let evidence = PageEvidence {
-        earlier: had.len(),
-        unknown: unknown.len(),
-        first_unknown: unknown.first().copied(),
+        earlier: wanted.known(),
+        unknown: wanted.unknown().count(),
+        first_unknown: wanted.unknown().next(),
         size,
     };
     Ok((evidence, pages))
 }
 
-/// Those of the pages in `found` whose hash is one that the log gave them: at the redo
-/// point, or since.
-fn earlier_versions(
-    options: &RedoOptions,
-    source: &WalSource,
-    (redo, end): (Lsn, Lsn),
-    scanned: &ScannedDatabase,
-    found: &BTreeMap<PageNo, u64>,
-) -> Result<BTreeMap<PageNo, u64>, RedoError> {
-    let mut had = BTreeMap::new();
-    if found.is_empty() {
-        return Ok(had);
-    }
-    let path = options.hash_path(&scanned.name);
-    if let Ok(file) = HashFile::read(&path, options.system_id, scanned.id) {
-        let same = |(page, hash): (&PageNo, &u64)| file.hashes.get(*page) == Some(*hash);
-        had.extend(found.iter().filter(|entry| same(*entry)).map(|(page, hash)| (*page, *hash)));
-    }
-    let mut note = |entries: Entries<'_>| {
-        for entry in entries.into_iter().filter(|entry| found.get(&entry.page) == Some(&entry.hash)) {
-            had.insert(entry.page, entry.hash);
+/// The hashes of those of the pages that the file has.
+fn found_hashes(db: &DbPage, pages: &[PageNo]) -> Result<Wanted, RedoError> {
+    let mut wanted = Wanted::default();
+    let mut content = Vec::new();
+    for &page in pages {
+        if let Some(hash) = db.hash(page, &mut content)? {
+            wanted.add(page, hash, &content);
         }
-    };
-    for_each_record(source, redo, end, |record| {
-        let lsn = record.lsn;
-        let payload = Payload::decode(record.kind, &record.payload)
-            .map_err(|source| RedoError::Payload { lsn, source })?;
-        match payload {
-            Payload::Pages(part) if part.database == scanned.id => note(part.entries()),
-            Payload::Commit(commit) if commit.database == scanned.id => note(commit.entries()),
-            _ => {}
+    }
+    Ok(wanted)
+}
+
+/// The database checksum of the file as it is, from the pages that differ and the logged hashes of all others.
+fn file_checksum(db: &DbPage, scanned: &ScannedDatabase, wanted: &Wanted) -> Result<u64, RedoError> {
+    let count = db.page_count()?;
+    let mut changes: Vec<(PageNo, u64)> = wanted.found().collect();
+    let mut content = Vec::new();
+    for page in (scanned.hashes.pages().saturating_add(1)..=count).map(PageNo) {
+        if let Some(hash) = db.hash(page, &mut content)? {
+            changes.push((page, hash));
         }
-        Ok(())
-    })?;
-    Ok(had)
+    }
+    Ok(scanned.hashes.checksum_after(count, &changes))
 }
 
 /// Comparing only reads, so what goes wrong is SQLite's.

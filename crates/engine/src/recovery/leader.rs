@@ -71,6 +71,21 @@ pub enum LeaderRecoveryError {
         /// What its pages have shown.
         evidence: PageEvidence,
     },
+    /// Commits were lost from before the redo point, and the log that has them is not kept any more.
+    #[error(
+        "database \"{database}\" is older than the log that is kept: {unknown} of the {pages} pages that lack logged \
+         commits cannot be rebuilt from it, the first is page {first}"
+    )]
+    OlderThanLog {
+        /// The database.
+        database: DatabaseName,
+        /// How many pages lack logged commits.
+        pages: usize,
+        /// How many of them the log cannot give.
+        unknown: usize,
+        /// The first of these.
+        first: PageNo,
+    },
     /// A database could not be brought to the end of the log.
     #[error("database \"{database}\" cannot be brought to the end of the log: {source}")]
     Database {
@@ -103,6 +118,10 @@ impl LeaderRecoveryError {
             LeaderRecoveryError::Contradiction { .. } => Some(
                 "save the file; then either start from a base backup or a follower (which loses the changes that \
                  were never logged), or export the database with a stock sqlite3 and import it under another name",
+            ),
+            LeaderRecoveryError::OlderThanLog { .. } => Some(
+                "if its -wal file was taken away, put it back; else promote a follower, or restore a base backup with \
+                 the log since it was taken",
             ),
             LeaderRecoveryError::NoHashes { .. } | LeaderRecoveryError::Database { .. } => {
                 Some("promote a follower, or restore a base backup with the log since it was taken")
@@ -256,6 +275,10 @@ impl Log<'_> {
         match restore(self.options, self.source, (self.redo, self.end), scanned) {
             Ok(_) => Ok(()),
             Err(NotRestored::Recovery(error)) => Err(error.into()),
+            Err(NotRestored::Database(ReplayProblem::ForeignWrite { pages, unknown, first })) => {
+                let database = scanned.name.clone();
+                Err(LeaderRecoveryError::OlderThanLog { database, pages, unknown, first })
+            }
             Err(NotRestored::Database(problem)) => Err(unable(&scanned.name, problem)),
         }
     }

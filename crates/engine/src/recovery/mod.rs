@@ -8,6 +8,7 @@ mod rebuild;
 mod restore;
 mod scan;
 mod verdict;
+mod versions;
 
 pub use leader::{LeaderRecovery, LeaderRecoveryError, RecoveredDatabase};
 pub use restore::Restored;

@@ -120,6 +120,9 @@ fn replay(db: &DbPage, range: LogRange<'_>, scanned: &ScannedDatabase) -> Result
         put(db, page, image, &mut first_page)
     })
     .map_err(NotRestored::Recovery)?;
+    if !missing.is_empty() {
+        restored.from_log += take_older(db, range, &mut missing, &mut first_page)?;
+    }
     restored.from_remains = missing.len();
     take_remains(db, &missing, restored.differing, &mut first_page)?;
     db.commit(first_page.as_deref(), pages)?;
@@ -132,6 +135,29 @@ fn put(db: &DbPage, page: PageNo, image: Vec<u8>, first_page: &mut Option<Vec<u8
         return Ok(());
     }
     Ok(db.write(page, &image)?)
+}
+
+/// Pages that the log did not touch since the redo point, from the log that is kept from before it: if the -wal was
+/// taken away, the file is older than the redo point. How many they were.
+fn take_older(
+    db: &DbPage,
+    range: LogRange<'_>,
+    missing: &mut BTreeMap<PageNo, u64>,
+    first_page: &mut Option<Vec<u8>>,
+) -> Result<usize, NotRestored> {
+    let kept = LogRange { redo: range.source.kept_from(range.redo), ..range };
+    let wanted = missing.clone();
+    let rebuilt = rebuild(kept, &wanted, |page, image| {
+        missing.remove(&page);
+        put(db, page, image, first_page)
+    });
+    match rebuilt {
+        Err(error @ RedoError::DbPage(_)) => return Err(NotRestored::Recovery(error)),
+        // it is no part of recovery any more: what it does not give is looked for elsewhere
+        Err(error) => tracing::warn!(%error, "the log before the redo point cannot be read"),
+        Ok(()) => {}
+    }
+    Ok(wanted.len() - missing.len())
 }
 
 /// Pages that the log did not touch since the redo point, and that differ all the
