@@ -2,7 +2,7 @@
 
 mod plain_host;
 
-use plain_host::Server;
+use plain_host::{FAILS, Server};
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 async fn connect(server: &Server) -> tokio_postgres::Client {
@@ -361,4 +361,17 @@ fn words(error: &tokio_postgres::Error) -> String {
         }
     }
     words
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_defect_ends_its_own_session_with_an_error() {
+    let server = Server::start().await;
+    let (client, other) = (connect(&server).await, connect(&server).await);
+    client.batch_execute("create table t (a)").await.unwrap();
+    let error = client.batch_execute(&format!("drop database {FAILS}")).await.unwrap_err();
+    assert_eq!(state(&error), "XX000");
+    assert!(client.batch_execute("select 1").await.is_err(), "the session has ended");
+    // the turn that it might have held is free, and nobody else has noticed
+    other.batch_execute("insert into t values (1)").await.unwrap();
+    assert_eq!(rows(&other, "select count(*) from t").await, one("1"));
 }

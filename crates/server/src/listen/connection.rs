@@ -1,6 +1,7 @@
 use std::future::Future;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
@@ -8,6 +9,7 @@ use std::thread;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use walship_protocol::wire::put_error;
 
+use super::socket::BlockingSocket;
 pub use super::socket::Socket;
 use super::startup::{
     InvalidStartup, PROTOCOL_MINOR_MAX, ReplicationMode, StartupPacket, StartupParameters, body_bytes,
@@ -51,6 +53,9 @@ pub(super) struct Destinations {
 
 // how many requests for encryption are answered before the client has to start: libpq sends two
 const NEGOTIATIONS_MAX: usize = 4;
+
+/// Name of the threads that run sessions.
+pub(crate) const SESSION_THREAD: &str = "session";
 
 // SQLite compiles recursively; its own limits keep it within this
 const SESSION_STACK_BYTES: usize = 2 * 1024 * 1024;
@@ -158,16 +163,28 @@ async fn start_thread(
             timer: Arc::clone(&to.timer),
             signals,
         };
-        let run = move || {
-            if let Err(error) = run_session(stream, connecting) {
-                tracing::debug!(%error, ?client, "session ended without a goodbye");
-            }
+        let last_words = stream.try_clone()?;
+        let run = move || match catch_unwind(AssertUnwindSafe(|| run_session(stream, connecting))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, ?client, "session ended without a goodbye"),
+            Err(_) => tell_of_panic(last_words),
         };
-        thread::Builder::new().name("session".to_owned()).stack_size(SESSION_STACK_BYTES).spawn(run)
+        thread::Builder::new().name(SESSION_THREAD.to_owned()).stack_size(SESSION_STACK_BYTES).spawn(run)
     });
     if let Err(error) = started {
         tracing::error!(%error, "could not start a thread for a session");
     }
+}
+
+/// The end of a session of which the code has failed; the panic itself was logged.
+fn tell_of_panic(mut stream: BlockingSocket) {
+    let error =
+        SqlError::fatal(SqlState::INTERNAL_ERROR, "terminating connection because of a defect of the server")
+            .with_hint("The server's log has the details. Other sessions go on.");
+    let mut output = Vec::new();
+    put_error(&mut output, error.report());
+    // the client may have gone as well
+    let _ = stream.write_all(&output);
 }
 
 const _: () = assert!(PROTOCOL_MINOR_MAX == 0, "cancel keys are 4 bytes only up to protocol 3.0");

@@ -57,6 +57,9 @@ pub enum ListenError {
         /// Its lock file.
         lock: PathBuf,
     },
+    /// A task that accepts connections has ended by itself.
+    #[error("a task that accepts connections has ended{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    Ended(Option<tokio::task::JoinError>),
     /// The thread that watches time limits could not be started.
     #[error("could not start the timer thread: {0}")]
     Timer(io::Error),
@@ -149,11 +152,14 @@ impl Listener {
             files.push(file);
             accepting.spawn(accept_unix(listener, Arc::clone(&to), limit));
         }
-        // an error means that the sender is gone, and with it whoever could stop us
-        let _ = shutdown.wait_for(|stop| *stop).await;
+        let ended = tokio::select! {
+            // an error means that the sender is gone, and with it whoever could stop us
+            _ = shutdown.wait_for(|stop| *stop) => Ok(()),
+            Some(ended) = accepting.join_next() => Err(ListenError::Ended(ended.err())),
+        };
         accepting.shutdown().await;
         drop(files);
-        Ok(())
+        ended
     }
 }
 

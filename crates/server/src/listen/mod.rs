@@ -11,6 +11,7 @@ mod socket;
 mod startup;
 mod unix;
 
+pub(crate) use connection::SESSION_THREAD;
 pub use connection::{ClientAddress, ReplicationConnection, ReplicationHandler, Socket};
 pub use listener::{ListenConfig, ListenError, Listener};
 pub use not_ready::NotReady;

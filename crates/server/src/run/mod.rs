@@ -17,6 +17,7 @@ mod log_line;
 mod logging;
 mod node;
 mod options;
+mod panic;
 mod promote;
 mod promotion;
 mod receiving;

@@ -30,6 +30,8 @@ pub(super) enum Stop {
     Receiver(Failure),
     /// The log cannot be written any more.
     Log(String),
+    /// Nobody can connect any more.
+    Accepting(String),
     /// A promotion failed halfway.
     Promotion(Failure),
     /// Not a reason: a promotion was asked for.
@@ -52,6 +54,15 @@ impl Running {
                     "the log cannot be written any more; restart to recover"
                 );
                 eprintln!("PANIC: the log cannot be written any more: {reason}");
+                std::process::exit(3);
+            }
+            Stop::Accepting(reason) => {
+                tracing::error!(
+                    event = "panic",
+                    reason,
+                    "connections cannot be accepted any more; restart to recover"
+                );
+                eprintln!("PANIC: connections cannot be accepted any more: {reason}");
                 std::process::exit(3);
             }
             Stop::Promotion(failure) => {

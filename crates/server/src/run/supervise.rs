@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 use walship_node::{ControlFile, ControlState, DataDirectory, PidFile, PidStatus, create_missing_folders};
 use walship_settings::Settings;
 use walship_types::Lsn;
@@ -17,13 +18,14 @@ use super::leader::{create_first_database, start_leader};
 use super::listening::{listen_config, listen_failure, pid_file};
 use super::logging::start_logging;
 use super::node::Node;
+use super::panic::{TASK_THREAD, stop_on_panic};
 use super::promote::{NotPromoted, promote, remove_requests, remove_standby_signal};
 use super::receiving::Receiving;
 use super::role::{Role, find_role};
 use super::signals::{Signals, Told};
 use super::stop::Stop;
 use super::{Failure, Init, StartOptions};
-use crate::listen::{Listener, NotReady};
+use crate::listen::{ListenError, Listener, NotReady};
 
 /// Threads for start-up packets, senders and the receiver; SQL sessions have their own.
 const ASYNC_THREADS: usize = 2;
@@ -40,12 +42,14 @@ pub fn run(options: StartOptions) -> ExitCode {
 }
 
 fn run_node(options: StartOptions) -> Result<(), Failure> {
+    stop_on_panic();
     let directory = DataDirectory::new(&options.directory);
     let group_reads =
         matches!(options.init, Some(Init::Cluster(new)) if new.directory_mode & GROUP_READS != 0);
     rustix::process::umask(file_creation_mask(group_reads));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(ASYNC_THREADS)
+        .thread_name(TASK_THREAD)
         .enable_all()
         .build()
         .map_err(|e| Failure::new(format!("could not start the runtime: {e}")))?;
@@ -176,12 +180,12 @@ impl Running {
             tracing::info!(event = "listening", socket = %socket.display(), "listening on {}", socket.display());
         }
         let door = Arc::new(ReplicationDoor { node: Arc::clone(&node) });
-        let accepting = runtime.spawn(listener.run(Arc::new(Arc::clone(&node)), door, listening_stops));
+        let mut accepting = runtime.spawn(listener.run(Arc::new(Arc::clone(&node)), door, listening_stops));
         let status = if node.is_follower() { PidStatus::Standby } else { PidStatus::Ready };
         self.pid_file.write(&node.directory, status)?;
         tracing::info!(event = "ready", "ready to accept connections");
         let stop = loop {
-            match runtime.block_on(self.until_stop(signals)) {
+            match runtime.block_on(self.until_stop(signals, &mut accepting)) {
                 Stop::Promote => {
                     if let Some(stop) = self.promote(runtime)? {
                         break stop;
@@ -237,7 +241,7 @@ impl Running {
         }
     }
 
-    async fn until_stop(&mut self, signals: &mut Signals) -> Stop {
+    async fn until_stop(&mut self, signals: &mut Signals, accepting: &mut Accepting) -> Stop {
         let node = Arc::clone(&self.node);
         loop {
             let receiver_ends = async {
@@ -261,8 +265,21 @@ impl Running {
                 end = receiver_ends => return end.into(),
                 reason = log_fails => return Stop::Log(reason),
                 () = promotion_asked(&node) => return Stop::Promote,
+                ended = &mut *accepting => return Stop::Accepting(why_ended(ended)),
             }
         }
+    }
+}
+
+/// The task that accepts connections.
+type Accepting = JoinHandle<Result<(), ListenError>>;
+
+/// Why it ended although nobody had told it to.
+fn why_ended(ended: Result<Result<(), ListenError>, JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "its task has ended".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
     }
 }
 

@@ -117,6 +117,9 @@ impl Drop for Entry {
     }
 }
 
+/// Dropping a database of this name is a defect of the host.
+pub(crate) const FAILS: &str = "fails";
+
 fn not_here() -> SqlError {
     SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "this host is only SQLite")
 }
@@ -192,7 +195,8 @@ impl SessionHost for PlainHost {
         Err(not_here())
     }
 
-    fn drop_database(&self, _name: &str, _if_exists: bool) -> Result<Option<Lsn>, SqlError> {
+    fn drop_database(&self, name: &str, _if_exists: bool) -> Result<Option<Lsn>, SqlError> {
+        assert_ne!(name, FAILS, "the session was asked to fail");
         Err(not_here())
     }
 
