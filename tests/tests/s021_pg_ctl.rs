@@ -63,3 +63,34 @@ fn status_reload_and_stop() {
     stopping.join().unwrap().success();
     assert_eq!(pg_ctl(&leader, &["status"]).status, Some(3));
 }
+
+#[test]
+fn restart_starts_the_same_server_again() {
+    let lab = Lab::new();
+    let mut leader = lab.node(Role::Leader, "leader", &["-c", "lock_timeout=4321ms"]);
+    leader.run_as_ordinary_user();
+    leader.start();
+    leader.sql("CREATE TABLE t(v); INSERT INTO t VALUES (7)");
+    let restarting = std::thread::spawn({
+        let (dir, user) = (leader.dir().to_owned(), OrdinaryUser::get());
+        move || {
+            let mut command = Command::new(postgres_program("pg_ctl"));
+            user.run(
+                command
+                    .args(["restart", "-w", "-l"])
+                    .arg(dir.join("log"))
+                    .arg("-D")
+                    .arg(dir)
+                    .current_dir("/"),
+            );
+            output_of(&mut command)
+        }
+    });
+    assert!(leader.process().wait_exit(walship_tests::DEADLINE).success());
+    let said = restarting.join().unwrap().success();
+    assert!(said.contains("server started"), "{said}");
+    assert_eq!(leader.sql("SELECT v FROM t"), "7");
+    assert_eq!(leader.sql("SHOW lock_timeout"), "4321ms");
+    // it is nobody's child here
+    pg_ctl(&leader, &["stop", "-m", "fast"]).success();
+}

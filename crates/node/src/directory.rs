@@ -74,7 +74,7 @@ impl DataDirectory {
         self.root.join("postmaster.pid")
     }
 
-    /// How the running process was started, for `pg_ctl status`.
+    /// How the running process was started, for `pg_ctl status` and `pg_ctl restart`.
     pub fn options_file(&self) -> PathBuf {
         self.root.join("postmaster.opts")
     }

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use walship_node::PidFile;
+use walship_node::{DataDirectory, PidFile, write_options_file};
 use walship_settings::{Settings, Typed as _};
 
 use super::Failure;
@@ -50,4 +50,13 @@ pub(super) fn pid_file(listen: &ListenConfig, listener: &Listener) -> PidFile {
         socket_directory: listen.unix_directories.first().cloned().unwrap_or_default(),
         listen_address: listen.addresses.first().map(|a| a.ip().to_string()).unwrap_or_default(),
     }
+}
+
+/// Keeps how this process was started, for `pg_ctl restart`.
+pub(super) fn note_command_line(directory: &DataDirectory) -> Result<(), Failure> {
+    let program = std::env::current_exe()
+        .map_err(|e| Failure::new(format!("could not find out the path of this program: {e}")))?;
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    Ok(write_options_file(directory, &program, &arguments)?)
 }

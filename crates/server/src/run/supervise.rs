@@ -15,7 +15,7 @@ use super::create::{GROUP_READS, create_if_asked, disk_of, file_creation_mask};
 use super::follower::{open_follower, start_replay};
 use super::host::ReplicationDoor;
 use super::leader::{create_first_database, start_leader};
-use super::listening::{listen_config, listen_failure, pid_file};
+use super::listening::{listen_config, listen_failure, note_command_line, pid_file};
 use super::logging::start_logging;
 use super::node::Node;
 use super::panic::{TASK_THREAD, stop_on_panic};
@@ -66,6 +66,7 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
     let listener = runtime.block_on(Listener::bind(&listen)).map_err(listen_failure)?;
     let pid_file = pid_file(&listen, &listener);
     pid_file.write(&directory, PidStatus::Starting)?;
+    note_command_line(&directory)?;
     tracing::info!(
         event = "starting", role = role.name(), system_id = %control.system_id, timeline = %control.timeline,
         directory = %directory.root().display(), state = control.state.describe(), "starting as {}", role.name()
