@@ -36,6 +36,14 @@ fn wrong_and_missing_flags() {
 }
 
 #[test]
+fn each_of_several_errors_has_its_own_hint() {
+    let lab = Lab::new();
+    let settings = ["-c", "no_such_setting=1", "-c", "checkpoint_timeout=soon", "-c", "max_wal_senders=-1"];
+    let output = lab.run("walsender", &[&["-D", "new", "--init"], &settings[..]].concat());
+    check(&lab, "walsender_several_settings", &output);
+}
+
+#[test]
 fn a_bad_line_in_the_configuration_file_is_named() {
     let lab = Lab::new();
     let mut leader = lab.leader();

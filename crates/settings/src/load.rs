@@ -82,6 +82,15 @@ pub enum ProblemCause {
     IncludeDepth,
 }
 
+impl ProblemCause {
+    fn hint(&self) -> Option<String> {
+        match self {
+            ProblemCause::Setting(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -102,16 +111,22 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Everything that is wrong, each with what is allowed instead, where there is advice.
+    pub fn each(&self) -> Vec<(String, Option<String>)> {
+        match self {
+            LoadError::Read { .. } => vec![(self.to_string(), None)],
+            LoadError::Problems(problems) => {
+                problems.iter().map(|problem| (problem.to_string(), problem.cause.hint())).collect()
+            }
+            LoadError::Contradictions(all) => {
+                all.iter().map(|one| (one.to_string(), Some(one.hint.clone()))).collect()
+            }
+        }
+    }
+
     /// What is allowed instead, for the first problem that has advice.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            LoadError::Read { .. } => None,
-            LoadError::Problems(problems) => problems.iter().find_map(|problem| match &problem.cause {
-                ProblemCause::Setting(error) => error.hint(),
-                _ => None,
-            }),
-            LoadError::Contradictions(all) => all.first().map(|one| one.hint.clone()),
-        }
+        self.each().into_iter().find_map(|(_, hint)| hint)
     }
 }
 

@@ -29,11 +29,7 @@ pub(crate) fn load_settings(
         base.set_fact(name, &value).map_err(|e| Failure::new(e).hint("this is a defect of walship"))?;
     }
     let overrides = overrides(options)?;
-    let settings = load(root.as_path(), &overrides, base).map_err(|error| {
-        let hint = error.hint();
-        Failure { hint, ..Failure::new(error) }
-    })?;
-    Ok(settings)
+    Ok(load(root.as_path(), &overrides, base)?)
 }
 
 fn overrides(options: &StartOptions) -> Result<Vec<Override>, Failure> {
@@ -78,11 +74,13 @@ impl Node {
                 Some(reload)
             }
             Err(failure) => {
-                tracing::error!(
-                    error = failure.message,
-                    hint = failure.hint,
-                    "settings files have errors; unchanged settings stay in force"
-                );
+                for (error, hint) in failure.each() {
+                    tracing::error!(
+                        error,
+                        hint,
+                        "settings files have errors; unchanged settings stay in force"
+                    );
+                }
                 None
             }
         }

@@ -10,6 +10,8 @@ pub struct Failure {
     pub message: String,
     /// Advice, if there is any.
     pub hint: Option<String>,
+    /// More of the same, each with its advice.
+    pub further: Vec<(String, Option<String>)>,
     /// The process's exit status.
     pub status: u8,
 }
@@ -17,7 +19,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with exit status 1.
     pub fn new(message: impl fmt::Display) -> Failure {
-        Failure { message: message.to_string(), hint: None, status: 1 }
+        Failure { message: message.to_string(), hint: None, further: Vec::new(), status: 1 }
     }
 
     /// Adds advice.
@@ -26,14 +28,31 @@ impl Failure {
         self
     }
 
+    /// Everything that was wrong, each with its advice.
+    pub fn each(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let first = (self.message.as_str(), self.hint.as_deref());
+        let further = self.further.iter().map(|(message, hint)| (message.as_str(), hint.as_deref()));
+        std::iter::once(first).chain(further)
+    }
+
     /// Prints it to standard error as PostgreSQL's programs do.
     pub fn print(&self, program: Program) -> ExitCode {
         let name = program.name();
-        eprintln!("{name}: error: {}", self.message);
-        if let Some(hint) = &self.hint {
-            eprintln!("{name}: hint: {hint}");
+        for (message, hint) in self.each() {
+            eprintln!("{name}: error: {message}");
+            if let Some(hint) = hint {
+                eprintln!("{name}: hint: {hint}");
+            }
         }
         ExitCode::from(self.status)
+    }
+}
+
+impl From<walship_settings::LoadError> for Failure {
+    fn from(error: walship_settings::LoadError) -> Failure {
+        let mut each = error.each().into_iter();
+        let (message, hint) = each.next().unwrap_or_default();
+        Failure { hint, further: each.collect(), ..Failure::new(message) }
     }
 }
 
