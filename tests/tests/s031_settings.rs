@@ -63,3 +63,23 @@ fn a_setting_that_runs_commands_is_not_taken_over_sql() {
     let error = leader.connect().error("ALTER SYSTEM SET archive_command = 'touch /tmp/x'");
     assert!(!error.code.is_empty(), "{error}");
 }
+
+#[test]
+fn what_needs_a_restart_says_so() {
+    let lab = Lab::new();
+    let mut leader = lab.leader();
+    let pending = "SELECT string_agg(name, ',') FROM pg_settings WHERE pending_restart";
+    let said = leader.psql("postgres", &["-c", "ALTER SYSTEM SET max_connections = 77"]);
+    assert!(
+        said.stderr.contains("parameter \"max_connections\" takes effect when the server is restarted"),
+        "{said:?}"
+    );
+    assert_eq!(leader.psql("postgres", &["-c", "ALTER SYSTEM SET lock_timeout = '7s'"]).stderr, "");
+    leader.sql("SELECT pg_reload_conf()");
+    assert_eq!(leader.sql("SHOW lock_timeout"), "7s");
+    assert_ne!(leader.sql("SHOW max_connections"), "77");
+    assert_eq!(leader.sql(pending), "max_connections");
+    leader.restart();
+    assert_eq!(leader.sql("SHOW max_connections"), "77");
+    assert_eq!(leader.sql(pending), "");
+}

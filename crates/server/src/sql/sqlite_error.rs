@@ -138,6 +138,7 @@ const PREFIXES: &[(&str, SqlState, &str)] = &[
     ("parser stack overflow", SqlState::STATEMENT_TOO_COMPLEX, "statement is nested too deeply"),
     ("string or blob too big", SqlState::PROGRAM_LIMIT_EXCEEDED, "string or blob too big"),
     ("cannot modify ", SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cannot modify {}"),
+    ("read-only", SqlState::INSUFFICIENT_PRIVILEGE, "permission denied: the table is read-only"),
     ("incomplete input", SqlState::SYNTAX_ERROR, "syntax error at end of input"),
 ];
 
@@ -161,6 +162,17 @@ fn named(message: &str) -> Option<SqlError> {
             "table" | "view" | "index" => Some(relation_exists(name.trim_matches('"'))),
             _ => Some(SqlError::new(SqlState::DUPLICATE_OBJECT, message)),
         };
+    }
+    if let Some((table, "modified" | "dropped" | "altered" | "indexed")) =
+        message.strip_prefix("table ").and_then(|rest| rest.split_once(" may not be "))
+    {
+        return Some(
+            SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied: \"{table}\" is a system catalog"),
+            )
+            .with_hint("CREATE, ALTER and DROP change the schema; other catalogs only tell what there is."),
+        );
     }
     for kind in ["table", "index", "view"] {
         if let Some(name) = message.strip_prefix(&format!("there is already a {kind} named ")) {

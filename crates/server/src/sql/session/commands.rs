@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use walship_protocol::wire::{self, SqlState};
+use walship_settings::{Context, definition};
 use walship_types::Lsn;
 
 use super::execute::text_result;
@@ -46,6 +47,7 @@ impl<S: Read + Write> Session<S> {
             }
             Command::AlterSystem { name, value } => {
                 self.host.alter_system(name.as_deref(), value.as_deref())?;
+                self.say_if_restart_is_needed(name.as_deref());
                 "ALTER SYSTEM"
             }
             Command::WaitForLsn { lsn, timeout_ms, no_throw } => {
@@ -150,6 +152,18 @@ impl<S: Read + Write> Session<S> {
             }
         }
         Ok("DROP DATABASE")
+    }
+
+    // PostgreSQL leaves it to pg_settings.pending_restart, which shows it after a reload as well
+    fn say_if_restart_is_needed(&mut self, name: Option<&str>) {
+        let setting = name.and_then(definition).filter(|setting| setting.context == Context::Postmaster);
+        if let Some(setting) = setting {
+            let notice = format!("parameter \"{}\" takes effect when the server is restarted", setting.name);
+            wire::put_error(
+                &mut self.channel.output,
+                SqlError::notice(SqlState::SUCCESSFUL_COMPLETION, notice).report(),
+            );
+        }
     }
 
     fn wait_for_lsn(
