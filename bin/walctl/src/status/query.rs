@@ -11,7 +11,9 @@ const LEADER_POSITIONS: &str = "SELECT pg_current_wal_insert_lsn() AS insert_lsn
      pg_current_wal_lsn() AS write_lsn, pg_current_wal_flush_lsn() AS flush_lsn";
 const FOLLOWER_POSITIONS: &str = "SELECT pg_last_wal_receive_lsn() AS receive_lsn, \
      pg_last_wal_replay_lsn() AS replay_lsn, pg_last_xact_replay_timestamp() AS last_replayed_commit_time, \
-     pg_get_wal_replay_pause_state() AS replay_pause_state";
+     pg_get_wal_replay_pause_state() AS replay_pause_state, \
+     CASE WHEN pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() THEN 0 \
+     ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END AS replay_lag_seconds";
 const DATABASES: &str = "SELECT datname AS name, page_size, pages, checksum, verified_lsn, verified_time, \
      last_commit_lsn, stopped_because FROM walship_stat_database ORDER BY datname";
 const FOLLOWERS: &str = "SELECT application_name AS name, state, sync_state, sent_lsn, write_lsn, flush_lsn, \
@@ -66,7 +68,8 @@ fn lsn(object: Option<&Value>, member: &str) -> Option<Lsn> {
     text(object?, member)?.parse().ok()
 }
 
-/// Distances in bytes: of each follower behind this node, and of this node behind its sender.
+/// Distances: in bytes, of each follower behind this node, and of this node behind its sender; in seconds, of this node
+/// behind what it has received, by its own clock. Numbers, not text.
 pub(super) fn add_lags(node: &mut Value) {
     let positions = node.get("positions").cloned();
     let here = lsn(positions.as_ref(), "flush_lsn").or_else(|| lsn(positions.as_ref(), "receive_lsn"));
@@ -81,7 +84,11 @@ pub(super) fn add_lags(node: &mut Value) {
     let sender = lsn(node.get("receiver"), "latest_end_lsn");
     let replayed = lsn(positions.as_ref(), "replay_lsn");
     let behind = sender.zip(replayed).map(|(sender, here)| sender.saturating_distance_from(here));
+    let positions = node.get_mut("positions").and_then(Value::as_object_mut);
+    let seconds = positions.and_then(|positions| positions.remove("replay_lag_seconds"));
+    let seconds = seconds.as_ref().and_then(Value::as_str).and_then(|text| text.parse::<f64>().ok());
     if let (Some(object), true) = (node.as_object_mut(), replayed.is_some()) {
         object.insert("replay_lag_bytes".to_owned(), json!(behind));
+        object.insert("replay_lag_seconds".to_owned(), json!(seconds));
     }
 }

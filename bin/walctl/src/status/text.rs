@@ -33,8 +33,9 @@ pub(super) fn node(node: &Value) -> String {
         shown(node.get("system_identifier"))
     );
     let positions = node.get("positions").and_then(Value::as_object).into_iter().flatten();
-    let lag = node.get("replay_lag_bytes").map(|lag| ("replay_lag_bytes", lag));
-    let all = positions.map(|(name, value)| (name.as_str(), value)).chain(lag);
+    let lag = |name: &'static str| node.get(name).map(|lag| (name, lag));
+    let lags = lag("replay_lag_bytes").into_iter().chain(lag("replay_lag_seconds"));
+    let all = positions.map(|(name, value)| (name.as_str(), value)).chain(lags);
     for (name, value) in all.filter(|(_, value)| !value.is_null()) {
         // writing to a string cannot fail
         let _ = writeln!(out, "  {}: {}", name.replace('_', " "), shown(Some(value)));
@@ -100,5 +101,20 @@ mod tests {
 ";
         assert_eq!(node(&leader), expected);
         assert_eq!(node(&json!({"server": "a:1", "role": null})), "a:1: not reachable\n");
+    }
+
+    #[test]
+    fn a_follower_that_is_behind() {
+        let mut follower = json!({
+            "server": "127.0.0.1:5434", "role": "follower", "timeline": "1", "system_identifier": "7",
+            "positions": {"receive_lsn": "0/300", "replay_lsn": "0/2F0", "replay_lag_seconds": "1.25"},
+            "databases": [], "followers": [], "slots": [],
+            "receiver": {"status": "streaming", "latest_end_lsn": "0/310"},
+        });
+        add_lags(&mut follower);
+        let shown = node(&follower);
+        let lines =
+            "  receive lsn: 0/300\n  replay lsn: 0/2F0\n  replay lag bytes: 32\n  replay lag seconds: 1.25\n";
+        assert!(shown.contains(lines), "{shown}");
     }
 }
