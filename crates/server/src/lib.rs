@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod listen;
+mod pg_type;
 pub mod replication;
 pub mod run;
 pub mod sql;

@@ -149,8 +149,8 @@ pub(crate) fn register(
 }
 
 /// The type of a function's result, by its name in any case; `None` if it is not one of the catalog's.
-pub fn type_of_function(name: &str) -> Option<&'static PgType> {
+pub fn type_of_function(name: &str) -> Option<PgType> {
     functions::all()
         .find(|function| function.name.eq_ignore_ascii_case(name))
-        .map(|function| function.returns)
+        .map(|function| *function.returns)
 }

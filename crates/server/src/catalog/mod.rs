@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+pub use crate::pg_type::PgType;
 pub use collation::{INTERVAL_COLLATION, LSN_COLLATION};
 pub use context::SessionContext;
 pub use function::type_of_function;
@@ -33,7 +34,6 @@ pub use source::{
     RoleRow, SlotRow, WalStatistics,
 };
 pub use tables::{column_types, table_names};
-pub use types::*;
 
 pub use crate::sql::SqlError;
 

@@ -55,7 +55,7 @@ pub(crate) struct Relation {
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    pub(crate) kind: &'static PgType,
+    pub(crate) kind: PgType,
     /// Length of a `varchar(n)`.
     pub(crate) length: Option<i32>,
     pub(crate) not_null: bool,

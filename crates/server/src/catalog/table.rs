@@ -54,9 +54,9 @@ impl Table {
     /// As SQLite is told of it. Log positions and intervals get the collations by which they compare as such.
     fn declaration(&self) -> String {
         let column = |(name, kind): &(&str, &'static PgType)| {
-            let collation = match kind.name {
-                "pg_lsn" | "interval" => format!(" COLLATE {}", kind.collation()),
-                _ => String::new(),
+            let collation = match kind.collation() {
+                "BINARY" => String::new(),
+                collation => format!(" COLLATE {collation}"),
             };
             format!("\"{name}\" {}{collation}", kind.declaration())
         };

@@ -65,7 +65,8 @@ fn columns_are_those_of_postgresql_15() {
         let theirs: Vec<&str> =
             real.iter().filter(|line| line.starts_with(&begin)).map(String::as_str).collect();
         let columns = catalog::column_types(table).unwrap().iter();
-        let ours: Vec<String> = columns.map(|(name, kind)| format!("{table} {name} {}", kind.name)).collect();
+        let ours: Vec<String> =
+            columns.map(|(name, kind)| format!("{table} {name} {}", kind.type_name())).collect();
         assert_eq!(ours, theirs, "{table}");
     }
 }

@@ -4,7 +4,7 @@ use crate::catalog::function::{Call, Function};
 use crate::catalog::functions::quote_identifier;
 use crate::catalog::schema::{PG_CATALOG, Schema};
 use crate::catalog::types::{BOOL, NAME, OID, REGCLASS, REGTYPE, TEXT};
-use crate::catalog::{SqlError, type_by_name, type_by_oid};
+use crate::catalog::{PgType, SqlError};
 
 use Nature::{Pure, Reads, ReadsNull};
 
@@ -153,9 +153,9 @@ fn to_regclass(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
 
 fn regtype(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
     let text = call.text(0);
-    let by_oid = text.parse().ok().and_then(type_by_oid);
-    match by_oid.or_else(|| type_by_name(&text)) {
-        Some(found) => Ok(found.sql_name.into()),
+    let by_oid = text.parse().ok().and_then(PgType::known);
+    match by_oid.or_else(|| PgType::from_name(&text)) {
+        Some(found) => Ok(found.sql_name().into()),
         None if text.parse::<i64>().is_ok() => Ok(text.into()),
         None => Err(SqlError::new("42704", format!("type \"{text}\" does not exist"))),
     }

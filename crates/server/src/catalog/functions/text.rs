@@ -6,7 +6,7 @@ use super::{Nature, function};
 use crate::catalog::cell::{Cell, interval_text, parse_interval};
 use crate::catalog::function::{Call, Function};
 use crate::catalog::types::{BOOL, FLOAT8, INT4, INT8, INTERVAL, NAME, PG_LSN, TEXT, TIMESTAMPTZ};
-use crate::catalog::{SqlError, type_by_oid};
+use crate::catalog::{PgType, SqlError};
 
 use Nature::{Pure, Reads, ReadsNull};
 
@@ -83,14 +83,16 @@ fn format_type(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
     if call.is_null(0) {
         return Ok(Cell::Null);
     }
-    let Some(known) = u32::try_from(call.integer(0)?).ok().and_then(type_by_oid) else {
+    let Some(known) = u32::try_from(call.integer(0)?).ok().and_then(PgType::known) else {
         return Ok("???".into());
     };
     let modifier = if call.is_null(1) { -1 } else { call.integer(1)? };
     // PostgreSQL adds the four bytes of a length word to the length of character types
-    Ok(match (known.name, modifier) {
-        ("varchar" | "bpchar", length) if length > 4 => format!("{}({})", known.sql_name, length - 4).into(),
-        _ => known.sql_name.into(),
+    Ok(match (known.type_name(), modifier) {
+        ("varchar" | "bpchar", length) if length > 4 => {
+            format!("{}({})", known.sql_name(), length - 4).into()
+        }
+        _ => known.sql_name().into(),
     })
 }
 

@@ -9,7 +9,7 @@ struct Piece {
     text: String,
     kind: Kind,
     /// Its type, where it is a position, a time or an interval.
-    of: Option<&'static PgType>,
+    of: Option<PgType>,
 }
 
 struct Writer<'a> {
@@ -98,18 +98,18 @@ impl<'a> Writer<'a> {
                 self.write(format!("{}()", token.text), Kind::Word, 1);
             }
             "extract" if self.next_is(1, "(") && self.word_is(2, "epoch") && self.word_is(3, "from") => {
-                self.call("pg_epoch", 4, &types::FLOAT8);
+                self.call("pg_epoch", 4, types::FLOAT8);
             }
             "date_part"
                 if self.next_is(1, "(")
                     && self.token(2).is_some_and(|t| t.text.eq_ignore_ascii_case("'epoch'")) =>
             {
-                self.call("pg_epoch", 4, &types::FLOAT8);
+                self.call("pg_epoch", 4, types::FLOAT8);
             }
             "interval" if self.token(1).is_some_and(|next| next.kind == Kind::String) => {
                 let text = format!("pg_interval({})", self.token(1).map_or("", |next| next.text));
                 self.write(text, Kind::Word, 2);
-                self.mark(&types::INTERVAL);
+                self.mark(types::INTERVAL);
             }
             "array" if self.next_is(1, "(") && self.word_is(2, "select") => self.array(),
             _ if self.next_is(1, "(") && type_of_function(&lower).is_some() => self.known_call(token),
@@ -122,14 +122,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn mark(&mut self, kind: &'static PgType) {
+    fn mark(&mut self, kind: PgType) {
         if let Some(last) = self.done.last_mut() {
             last.of = Some(kind);
         }
     }
 
     /// Writes a call of `name` whose arguments begin `tokens` tokens on, as one piece.
-    fn call(&mut self, name: &str, tokens: usize, of: &'static PgType) {
+    fn call(&mut self, name: &str, tokens: usize, of: PgType) {
         let gap = self.gap();
         self.at += tokens;
         let from = self.done.len();
@@ -264,7 +264,7 @@ impl<'a> Writer<'a> {
         match cast(&type_name, operand.trim_start(), literal) {
             Some(text) => {
                 self.done.truncate(start);
-                let of = types::type_by_name(&type_name);
+                let of = PgType::from_name(&type_name);
                 self.done.push(Piece { gap, text, kind: Kind::Word, of });
                 self.at += tokens;
             }
@@ -305,15 +305,15 @@ impl<'a> Writer<'a> {
         let minus = self.done.len();
         self.write(operator, Kind::Symbol, 1);
         let right_type = self.operand();
-        let names = (left_type.map(|of| of.name), right_type.map(|of| of.name));
+        let names = (left_type.map(|of| of.type_name()), right_type.map(|of| of.type_name()));
         let function = match (operator, names) {
-            ("-", (Some("pg_lsn"), _) | (_, Some("pg_lsn"))) => ("pg_wal_lsn_diff", &types::NUMERIC),
-            (_, (Some("pg_lsn"), _)) => ("pg_lsn_sum", &types::PG_LSN),
-            ("-", (Some("timestamptz"), Some("interval"))) => ("pg_time_difference", &types::TIMESTAMPTZ),
+            ("-", (Some("pg_lsn"), _) | (_, Some("pg_lsn"))) => ("pg_wal_lsn_diff", types::NUMERIC),
+            (_, (Some("pg_lsn"), _)) => ("pg_lsn_sum", types::PG_LSN),
+            ("-", (Some("timestamptz"), Some("interval"))) => ("pg_time_difference", types::TIMESTAMPTZ),
             ("-", (Some("timestamptz"), _) | (_, Some("timestamptz"))) => {
-                ("pg_time_difference", &types::INTERVAL)
+                ("pg_time_difference", types::INTERVAL)
             }
-            (_, (Some("timestamptz"), _) | (_, Some("timestamptz"))) => ("pg_time_sum", &types::TIMESTAMPTZ),
+            (_, (Some("timestamptz"), _) | (_, Some("timestamptz"))) => ("pg_time_sum", types::TIMESTAMPTZ),
             _ => return,
         };
         let gap = self.done.get(start).map(|piece| piece.gap.clone()).unwrap_or_default();
@@ -328,7 +328,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the operand that comes next, with its qualifiers and casts; its type.
-    fn operand(&mut self) -> Option<&'static PgType> {
+    fn operand(&mut self) -> Option<PgType> {
         if self.next_is(0, "(") {
             self.write("(", Kind::Symbol, 1);
             self.inside();
@@ -373,11 +373,10 @@ fn matching(operator: &str) -> Option<&'static str> {
 }
 
 /// The type of a column of the catalog that is a position, a time or an interval under whichever table.
-fn column_type(name: &str) -> Option<&'static PgType> {
-    let special =
-        |of: &PgType| [types::PG_LSN.oid, types::TIMESTAMPTZ.oid, types::INTERVAL.oid].contains(&of.oid);
+fn column_type(name: &str) -> Option<PgType> {
+    let special = |of: PgType| matches!(of, PgType::PgLsn | PgType::Timestamptz | PgType::Interval);
     let mut columns = tables::all().flat_map(|table| table.columns);
-    columns.find(|(column, of)| *column == name && special(of)).map(|(_, of)| *of)
+    columns.find(|(column, of)| *column == name && special(**of)).map(|(_, of)| **of)
 }
 
 /// `E'a\nb'` as SQLite writes it, the line break itself between the quotes.

@@ -7,8 +7,8 @@ use super::{
     CONSTRAINT_OIDS, Column, Constraint, FIRST_USER_OID, Index, IndexKey, PG_CATALOG, PG_TEMP, PUBLIC,
     ROWID_INDEX_OIDS, Relation, Schema, TEMPORARY_OIDS, Trigger,
 };
+use crate::catalog::PgType;
 use crate::catalog::functions::quote_identifier;
-use crate::catalog::types::type_of_declaration;
 
 /// Everything that SQLite lists, of the database and of the session's temporary schema.
 const OBJECTS: &str = "SELECT 0, rowid, type, name, tbl_name, sql FROM main.sqlite_schema \
@@ -112,13 +112,13 @@ impl Reader<'_> {
         )?;
         let column = |row: &Row<'_>| {
             let declared: String = row.get(1)?;
-            let (kind, length) = type_of_declaration(&declared);
+            let kind = PgType::from_declaration(&declared);
             let (key, keys): (i64, i64) = (row.get(4)?, row.get(6)?);
             let is_rowid = key > 0 && keys == 1 && declared.eq_ignore_ascii_case("integer");
             Ok(Column {
                 name: row.get(0)?,
                 kind,
-                length,
+                length: kind.declared_length(&declared),
                 not_null: row.get::<_, bool>(2)? || is_rowid,
                 default: row.get(3)?,
                 generated: match row.get(5)? {

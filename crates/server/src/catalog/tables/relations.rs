@@ -1,5 +1,6 @@
 use super::type_rows::collation;
 use super::{BTREE, Column, HEAP, OWNER, all, oid_of};
+use crate::catalog::PgType;
 use crate::catalog::cell::Cell;
 use crate::catalog::functions::{quote_identifier, view_query};
 use crate::catalog::schema::{
@@ -203,17 +204,17 @@ fn attribute(relation: i64, number: usize, column: &SchemaColumn) -> Row {
     vec![
         relation.into(),
         column.name.as_str().into(),
-        kind.oid.into(),
+        kind.oid().into(),
         (-1_i64).into(),
-        kind.length.into(),
+        kind.length().into(),
         i64::try_from(number).unwrap_or(0).into(),
-        i64::from(kind.name.starts_with('_')).into(),
+        i64::from(kind.type_name().starts_with('_')).into(),
         (-1_i64).into(),
         // PostgreSQL counts a length word of four bytes in
         column.length.map_or(-1, |length| length.saturating_add(4)).into(),
-        matches!(kind.length, 1 | 2 | 4 | 8).into(),
+        matches!(kind.length(), 1 | 2 | 4 | 8).into(),
         "i".into(),
-        if kind.length < 0 { "x" } else { "p" }.into(),
+        if kind.length() < 0 { "x" } else { "p" }.into(),
         "".into(),
         column.not_null.into(),
         column.default.is_some().into(),
@@ -253,7 +254,7 @@ fn attributes(schema: &Schema, _: &Scope) -> Vec<Row> {
             attribute(
                 oid,
                 at + 1,
-                &SchemaColumn { name, kind, length: None, not_null: false, default, generated },
+                &SchemaColumn { name, kind: **kind, length: None, not_null: false, default, generated },
             )
         }));
     }
@@ -268,7 +269,7 @@ fn index_columns(schema: &Schema, index: &Index) -> Vec<SchemaColumn> {
         let indexed = place.and_then(|place| table?.columns.get(place)).cloned();
         let mut column = indexed.unwrap_or_else(|| SchemaColumn {
             name: if at == 0 { "expr".to_owned() } else { format!("expr{at}") },
-            kind: &TEXT,
+            kind: PgType::Text,
             length: None,
             not_null: false,
             default: None,

@@ -3,9 +3,7 @@ use crate::catalog::PgType;
 use crate::catalog::cell::Cell;
 use crate::catalog::schema::PG_CATALOG;
 use crate::catalog::table::{Row, Rows, Scope, Table};
-use crate::catalog::types::{
-    ACLITEM_ARRAY, BOOL, CHAR, INT2, INT4, NAME, OID, PG_NODE_TREE, REGPROC, TEXT, TYPES,
-};
+use crate::catalog::types::{ACLITEM_ARRAY, BOOL, CHAR, INT2, INT4, NAME, OID, PG_NODE_TREE, REGPROC, TEXT};
 
 pub(super) static TABLES: &[Table] = &[Table { name: "pg_type", columns: TYPE, rows: Rows::Live(types) }];
 
@@ -45,37 +43,39 @@ static TYPE: &[Column] = &[
 ];
 
 fn types(_: &Scope) -> Vec<Row> {
-    TYPES.iter().map(|kind| row(kind)).collect()
+    PgType::ALL.iter().map(|kind| row(*kind)).collect()
 }
 
-fn row(kind: &'static PgType) -> Row {
-    let element = TYPES.iter().find(|other| other.array == kind.oid).map_or(0, |other| other.oid);
+fn row(kind: PgType) -> Row {
+    let element = PgType::ALL.iter().find(|other| other.array() == kind.oid()).map_or(0, |other| other.oid());
     // drivers read these names to learn whether a type has a binary form
-    let routine =
-        |suffix: &str| Cell::Text(format!("{}{suffix}", if element == 0 { kind.name } else { "array_" }));
-    let by_value = matches!(kind.length, 1 | 2 | 4 | 8);
-    let align = match kind.length {
+    let routine = |suffix: &str| {
+        Cell::Text(format!("{}{suffix}", if element == 0 { kind.type_name() } else { "array_" }))
+    };
+    let by_value = matches!(kind.length(), 1 | 2 | 4 | 8);
+    let align = match kind.length() {
         1 => "c",
         2 => "s",
         8 | 16 => "d",
         _ => "i",
     };
     vec![
-        kind.oid.into(),
-        kind.name.into(),
+        kind.oid().into(),
+        kind.type_name().into(),
         PG_CATALOG.into(),
         OWNER.into(),
-        kind.length.into(),
+        kind.length().into(),
         by_value.into(),
-        if kind.category == 'P' { "p" } else { "b" }.into(),
-        kind.category.to_string().into(),
-        matches!(kind.name, "bool" | "text" | "float8" | "oid" | "timestamptz" | "interval" | "inet").into(),
+        if kind.category() == 'P' { "p" } else { "b" }.into(),
+        kind.category().to_string().into(),
+        matches!(kind.type_name(), "bool" | "text" | "float8" | "oid" | "timestamptz" | "interval" | "inet")
+            .into(),
         true.into(),
         ",".into(),
         0_i64.into(),
         "-".into(),
         element.into(),
-        kind.array.into(),
+        kind.array().into(),
         routine("in"),
         routine("out"),
         routine("recv"),
@@ -84,7 +84,7 @@ fn row(kind: &'static PgType) -> Row {
         "-".into(),
         "-".into(),
         align.into(),
-        if kind.length < 0 { "x" } else { "p" }.into(),
+        if kind.length() < 0 { "x" } else { "p" }.into(),
         false.into(),
         0_i64.into(),
         (-1_i64).into(),
@@ -97,10 +97,10 @@ fn row(kind: &'static PgType) -> Row {
 }
 
 /// `pg_collation.oid` of the default collation, for types that have one.
-pub(super) fn collation(kind: &PgType) -> i64 {
-    match kind.name {
+pub(super) fn collation(kind: PgType) -> i64 {
+    match kind.type_name() {
         "name" => 950,
-        _ if kind.category == 'S' => 100,
+        _ if kind.category() == 'S' => 100,
         _ => 0,
     }
 }

@@ -128,7 +128,7 @@ impl SessionHost for Arc<Node> {
     }
 
     fn function_type(&self, name: &str) -> Option<PgType> {
-        catalog::type_of_function(name).and_then(|found| PgType::from_oid(found.oid))
+        catalog::type_of_function(name).map(PgType::announced)
     }
 
     fn create_database(&self, name: &str, page_size: Option<u32>) -> Result<Lsn, SqlError> {

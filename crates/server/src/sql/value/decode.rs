@@ -25,7 +25,7 @@ fn decode_text(announced: PgType, bytes: &[u8]) -> Result<Parameter, SqlError> {
     };
     let trimmed = text.trim();
     Ok(match announced {
-        PgType::Int2 | PgType::Int4 | PgType::Int8 | PgType::Oid => {
+        PgType::Int2 | PgType::Int4 | PgType::Int8 | PgType::Oid | PgType::Xid => {
             let wide: i128 = trimmed.parse().map_err(|_| invalid())?;
             Parameter::Integer(in_range(announced, wide, text)?)
         }
@@ -56,7 +56,9 @@ fn decode_binary(announced: PgType, bytes: &[u8], number: usize) -> Result<Param
         PgType::Int4 => {
             Parameter::Integer(fixed(bytes).map(i32::from_be_bytes).ok_or_else(malformed)?.into())
         }
-        PgType::Oid => Parameter::Integer(fixed(bytes).map(u32::from_be_bytes).ok_or_else(malformed)?.into()),
+        PgType::Oid | PgType::Xid => {
+            Parameter::Integer(fixed(bytes).map(u32::from_be_bytes).ok_or_else(malformed)?.into())
+        }
         PgType::Int8 => Parameter::Integer(fixed(bytes).map(i64::from_be_bytes).ok_or_else(malformed)?),
         PgType::Float4 => Parameter::Real(fixed(bytes).map(f32::from_be_bytes).ok_or_else(malformed)?.into()),
         PgType::Float8 => Parameter::Real(fixed(bytes).map(f64::from_be_bytes).ok_or_else(malformed)?),
@@ -83,8 +85,10 @@ fn decode_binary(announced: PgType, bytes: &[u8], number: usize) -> Result<Param
             [1, json @ ..] => Parameter::Text(utf8(json)?),
             _ => return Err(malformed()),
         },
-        PgType::Text | PgType::Varchar | PgType::Name | PgType::Json => Parameter::Text(utf8(bytes)?),
-        PgType::Interval | PgType::Other(_) => {
+        PgType::Text | PgType::Varchar | PgType::BpChar | PgType::Name | PgType::Json => {
+            Parameter::Text(utf8(bytes)?)
+        }
+        _ => {
             return Err(SqlError::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
                 format!(
@@ -113,7 +117,7 @@ fn in_range(announced: PgType, value: i128, text: &str) -> Result<i64, SqlError>
     let (min, max) = match announced {
         PgType::Int2 => (i128::from(i16::MIN), i128::from(i16::MAX)),
         PgType::Int4 => (i128::from(i32::MIN), i128::from(i32::MAX)),
-        PgType::Oid => (0, i128::from(u32::MAX)),
+        PgType::Oid | PgType::Xid => (0, i128::from(u32::MAX)),
         _ => (i128::from(i64::MIN), i128::from(i64::MAX)),
     };
     i64::try_from(value).ok().filter(|_| (min..=max).contains(&value)).ok_or_else(|| {

@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::net::IpAddr;
 
 use walship_protocol::wire::SqlState;
 
@@ -40,7 +41,9 @@ pub(crate) fn encode_text(announced: PgType, value: Value<'_>, out: &mut Vec<u8>
         }
         (PgType::Uuid, Value::Blob(bytes)) if bytes.len() == 16 => uuid_text(bytes, out),
         (_, Value::Blob(bytes)) => hex(bytes, out),
-        (PgType::Text | PgType::Varchar | PgType::Json, Value::Real(value)) => sqlite_real(value, out),
+        (PgType::Text | PgType::Varchar | PgType::BpChar | PgType::Json, Value::Real(value)) => {
+            sqlite_real(value, out);
+        }
         (_, value) => plain(value, out),
     }
 }
@@ -51,7 +54,9 @@ pub(crate) fn encode_binary(announced: PgType, value: Value<'_>, out: &mut Vec<u
         PgType::Bool => boolean(value).map(|value| out.push(u8::from(value))),
         PgType::Int2 => narrowed::<i16>(value).map(|value| out.extend_from_slice(&value.to_be_bytes())),
         PgType::Int4 => narrowed::<i32>(value).map(|value| out.extend_from_slice(&value.to_be_bytes())),
-        PgType::Oid => narrowed::<u32>(value).map(|value| out.extend_from_slice(&value.to_be_bytes())),
+        PgType::Oid | PgType::Xid => {
+            narrowed::<u32>(value).map(|value| out.extend_from_slice(&value.to_be_bytes()))
+        }
         PgType::Int8 => narrowed::<i64>(value).map(|value| out.extend_from_slice(&value.to_be_bytes())),
         PgType::Float4 => real(value).map(|value| out.extend_from_slice(&(value as f32).to_be_bytes())),
         PgType::Float8 => real(value).map(|value| out.extend_from_slice(&value.to_be_bytes())),
@@ -59,7 +64,7 @@ pub(crate) fn encode_binary(announced: PgType, value: Value<'_>, out: &mut Vec<u
             plain(value, out);
             Some(())
         }
-        PgType::Text | PgType::Varchar | PgType::Name | PgType::Json => {
+        PgType::Text | PgType::Varchar | PgType::BpChar | PgType::Name | PgType::Json => {
             encode_text(announced, value, out);
             Some(())
         }
@@ -85,9 +90,29 @@ pub(crate) fn encode_binary(announced: PgType, value: Value<'_>, out: &mut Vec<u
         PgType::PgLsn => text(value)
             .and_then(|text| text.parse::<walship_types::Lsn>().ok())
             .map(|lsn| out.extend_from_slice(&lsn.0.to_be_bytes())),
-        PgType::Other(_) => None,
+        PgType::Inet => text(value).and_then(|text| inet(text, out)),
+        PgType::Char => text(value).filter(|text| text.len() <= 1).map(|text| {
+            out.push(text.bytes().next().unwrap_or(0));
+        }),
+        PgType::Void => Some(()),
+        _ => None,
     };
     fits.ok_or(Mismatch { stored: stored(value), announced })
+}
+
+/// PostgreSQL's inet_send: family, bits of the mask, not a cidr, bytes of the address, the address.
+fn inet(text: &str, out: &mut Vec<u8>) -> Option<()> {
+    const FAMILIES: [u8; 2] = [2, 3];
+    let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
+    let (family, bytes) = match address.parse().ok()? {
+        IpAddr::V4(address) => (FAMILIES[0], address.octets().to_vec()),
+        IpAddr::V6(address) => (FAMILIES[1], address.octets().to_vec()),
+    };
+    let length = u8::try_from(bytes.len()).ok()?;
+    let bits = mask.map_or(Some(length * 8), |mask| mask.parse().ok().filter(|bits| *bits <= length * 8))?;
+    out.extend_from_slice(&[family, bits, 0, length]);
+    out.extend_from_slice(&bytes);
+    Some(())
 }
 
 fn moment(value: Value<'_>, parse: impl Fn(&str) -> Option<i64>, out: &mut Vec<u8>) -> Option<()> {
@@ -258,5 +283,11 @@ mod tests {
         encode_binary(PgType::Float8, Value::Integer(1), &mut out).unwrap();
         encode_binary(PgType::Date, Value::Text(b"2000-01-02"), &mut out).unwrap();
         assert_eq!(out, [255, 255, 255, 255, 255, 255, 255, 254, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        out.clear();
+        encode_binary(PgType::Inet, Value::Text(b"127.0.0.1"), &mut out).unwrap();
+        encode_binary(PgType::Char, Value::Text(b"r"), &mut out).unwrap();
+        encode_binary(PgType::Xid, Value::Integer(3), &mut out).unwrap();
+        assert_eq!(out, [2, 32, 0, 4, 127, 0, 0, 1, b'r', 0, 0, 0, 3]);
+        assert!(encode_binary(PgType::Inet, Value::Text(b"127.0.0.1/33"), &mut out).is_err());
     }
 }

@@ -8,8 +8,7 @@ mod datetime;
 mod decode;
 mod encode;
 mod numeric;
-mod pg_type;
 
+pub use crate::pg_type::PgType;
 pub(super) use decode::decode;
 pub(super) use encode::{encode_binary, encode_text};
-pub use pg_type::PgType;
