@@ -95,7 +95,8 @@ impl Database {
         let captured = self.capture(&turn, author, true, writer)?;
         drop(turn);
         if let Some(end) = captured.last() {
-            writer.flush(end)?;
+            // not waited for: on a full disk it would keep this thread from every other database, and from its end
+            writer.request_flush(end);
         }
         Ok(())
     }
