@@ -43,5 +43,8 @@ mod s039_readme;
 mod s040_dependencies;
 mod s041_interrupted_work;
 mod s042_damaged_log;
+mod s043_disk_full;
+mod s044_stock_program_closes;
+mod s045_memory_of_sessions;
 mod s050_promote;
 mod s060_synchronous;
