@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::shared::Role;
 use crate::signals::{Happened, Signals, vacuum_bytes_at_most};
 use crate::sqlite::{WalIndexHeader, open_session};
-use crate::turn::{Turn, WaitLimits};
+use crate::turn::{Resume, Turn, WaitLimits};
 
 /// One client's session on one database: its own connection, so that what SQLite
 /// keeps per connection is its own, and its place in the queue for the turn.
@@ -107,12 +107,49 @@ impl Session {
         }
         self.database.shared.writer()?;
         self.database.check_open()?;
-        let turn = self.database.take_turn(limits)?;
+        let turn = self.database.take_turn(limits)?.serving();
+        self.admit(turn, limits.deadline)
+    }
+
+    /// Runs a statement that commits by itself, with the turn: everything from
+    /// [`Session::before_write`] to [`Session::after_statement`]. If others have the
+    /// turn, it may be run on the thread of one of them, while this one waits; this one
+    /// then goes on when its commit is flushed. So `statement` must not wait for
+    /// anything but the database. An error means that it was not run, or that what it
+    /// committed could not be logged, in which case that is the cause of its own.
+    pub fn run_queued(
+        &mut self,
+        limits: &WaitLimits<'_>,
+        statement: &mut (dyn FnMut() + Send),
+    ) -> Result<StatementEnd, EngineError> {
+        let database = Arc::clone(&self.database);
+        let writer = database.shared.writer()?;
+        database.check_open()?;
+        let (begun, asynchronous) = (Instant::now(), self.asynchronous);
+        let mut end = Ok(StatementEnd::default());
+        let queued = database.turns.run(limits, &mut |turn| {
+            end = self.admit(turn, limits.deadline).and_then(|()| {
+                statement();
+                self.after_statement()
+            });
+            match end {
+                Ok(StatementEnd { commit: Some(lsn) }) if !asynchronous => {
+                    Resume::Flushed(Arc::clone(&writer), lsn)
+                }
+                _ => Resume::Now,
+            }
+        });
+        queued.map_err(|ended| database.ended(ended, begun))?;
+        end
+    }
+
+    /// The session has the turn from here on, if it may write.
+    fn admit(&mut self, turn: Turn, deadline: Option<Instant>) -> Result<(), EngineError> {
         // while waiting, the node may have changed its role and the database its state
         let writer = self.database.shared.writer()?;
         self.database.check_open()?;
         self.follow_role()?;
-        self.signals.turn_begins(&self.connection, Arc::clone(&writer), limits.deadline);
+        self.signals.turn_begins(&self.connection, Arc::clone(&writer), deadline);
         self.turn = Some(HeldTurn { turn, writer });
         Ok(())
     }

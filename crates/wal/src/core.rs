@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use walship_types::{Lsn, SegmentNo};
 
+use crate::flusher::LogFile;
 use crate::insert::InsertBuffer;
 use crate::segments::SegmentFiles;
 use crate::tail::HotTail;
@@ -16,6 +17,9 @@ pub(crate) struct Core {
     pub(crate) config: WalConfig,
     /// Protects the end of the log in memory. Held for a few copies, never over I/O.
     pub(crate) insert: Mutex<InsertBuffer>,
+    /// The files' side of the log, for whoever has the round: see [`Core::try_begin_round`].
+    /// Nobody ever waits for this lock.
+    pub(crate) log_file: Mutex<LogFile>,
     pub(crate) positions: Arc<WalPositions>,
     pub(crate) tail: Arc<HotTail>,
     pub(crate) segments: Arc<SegmentFiles>,
@@ -36,7 +40,10 @@ pub(crate) struct Core {
 #[derive(Debug, Default)]
 struct Request {
     upto: Lsn,
+    /// The flusher's thread waits for work.
     idle: bool,
+    /// A committer has the round.
+    borrowed: bool,
     stop: bool,
 }
 
@@ -56,6 +63,7 @@ impl Core {
             segments,
             reserved: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
+            log_file: Mutex::new(LogFile::default()),
             request: Mutex::new(Request::default()),
             requested: Condvar::new(),
             prepare: Mutex::new(Prepare { until: SegmentNo(0), stop: false }),
@@ -70,28 +78,58 @@ impl Core {
         let mut request = self.request.lock();
         if request.upto < upto {
             request.upto = upto;
-            if request.idle {
+            // whoever has borrowed the round looks when it gives it back
+            if request.idle && !request.borrowed {
                 self.requested.notify_one();
             }
         }
     }
 
+    /// Lets the calling thread run one round itself, unless somebody is at it: a lone
+    /// committer is spared two changes of thread that way.
+    pub(crate) fn try_begin_round(&self) -> bool {
+        let mut request = self.request.lock();
+        let free = request.idle && !request.borrowed && !request.stop;
+        request.borrowed |= free;
+        free
+    }
+
+    /// Gives the round back; what was asked for meanwhile is the flusher's.
+    pub(crate) fn end_round(&self) {
+        let mut request = self.request.lock();
+        request.borrowed = false;
+        if request.idle && (request.stop || request.upto > self.positions.flush.get()) {
+            self.requested.notify_one();
+        }
+    }
+
     /// Blocks the flusher until there is something to flush; true when it is to stop.
     pub(crate) fn wait_for_work(&self) -> bool {
-        let deadline = Instant::now() + self.config.write_delay;
+        let mut deadline = Instant::now() + self.config.write_delay;
         let mut request = self.request.lock();
         loop {
-            if request.stop || request.upto > self.positions.flush.get() {
+            let free = !request.borrowed;
+            if free && (request.stop || request.upto > self.positions.flush.get()) {
                 return request.stop;
             }
             request.idle = true;
             let timed_out = self.requested.wait_until(&mut request, deadline).timed_out();
             request.idle = false;
-            if timed_out {
+            if timed_out && !request.borrowed {
                 // what nobody waits for: commits that were answered before they were durable
                 return request.stop;
             }
+            if timed_out {
+                deadline = Instant::now() + self.config.write_delay;
+            }
         }
+    }
+
+    /// Whether the flusher waits for work, and up to where it was asked to go.
+    #[cfg(test)]
+    pub(crate) fn flusher_state(&self) -> (bool, Lsn) {
+        let request = self.request.lock();
+        (request.idle, request.upto)
     }
 
     /// Blocks the flusher for a while, or until it is to stop.
@@ -153,9 +191,14 @@ impl Core {
 
     /// Ends everything: what is durable is unknown from now on.
     pub(crate) fn poison(&self, error: &WalError) {
-        let reason = error.to_string();
+        let reason = {
+            let mut failure = self.failure.lock();
+            if failure.is_some() {
+                return;
+            }
+            failure.insert(error.to_string()).clone()
+        };
         tracing::error!("log cannot be written any more: {reason}");
-        self.failure.lock().get_or_insert_with(|| reason.clone());
         self.positions.close(&reason);
     }
 

@@ -97,6 +97,18 @@ impl PositionWatch {
         reached.into_values().for_each(Waiter::wake);
     }
 
+    /// Unparks `thread` when `position` is reached or the watch is closed, for a thread
+    /// that is parked already; at once if there is nothing to wait for.
+    pub fn unpark_at(&self, position: Lsn, thread: &Thread) {
+        let mut registration = Registration { watch: self, key: None };
+        let over = registration.register(position, || Waiter::Thread(thread.clone()));
+        // it stays among the waiters, which are let go of when they are woken
+        registration.key = None;
+        if over.is_some() {
+            thread.unpark();
+        }
+    }
+
     /// Ends all waits that are not over, now and later; the first reason stays.
     pub fn close(&self, reason: &str) {
         let all = {

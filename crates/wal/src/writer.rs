@@ -8,7 +8,7 @@ use walship_disk::{DiskError, Operation};
 use walship_types::{Lsn, SegmentNo};
 
 use crate::core::Core;
-use crate::flusher::Flusher;
+use crate::flusher::{Flusher, flush_here};
 use crate::insert::{InsertBuffer, Prepared};
 use crate::layout;
 use crate::record::{RECORD_ALIGNMENT, RECORD_HEADER_LEN, RECORD_PAYLOAD_MAX, RecordSpan};
@@ -78,6 +78,11 @@ impl WalWriter {
         Ok(WalWriter { core, source, threads: Mutex::new(Some(Threads { flusher, preparer })) })
     }
 
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// Takes the insert lock: nobody else appends while the guard lives, so it must be
     /// short and do no I/O. Blocks before that while too much is unflushed.
     pub fn lock_insert(&self) -> Result<InsertGuard<'_>, WalError> {
@@ -126,7 +131,10 @@ impl WalWriter {
             return Ok(());
         }
         let upto = upto.min(self.core.insert.lock().position());
-        self.core.request_flush(upto);
+        flush_here(&self.core);
+        if flush.get() < upto {
+            self.core.request_flush(upto);
+        }
         match flush.wait(upto) {
             WaitOutcome::Reached => Ok(()),
             _ => Err(self.core.closed_error()),

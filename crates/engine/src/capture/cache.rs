@@ -20,6 +20,8 @@ pub(crate) struct PageCache {
     pages: Vec<Slot>,
     content: Vec<u8>,
     hand: usize,
+    /// No page in here is beyond it.
+    last: PageNo,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,7 @@ impl PageCache {
             pages: Vec::new(),
             content: Vec::new(),
             hand: 0,
+            last: PageNo(0),
         }
     }
 
@@ -57,6 +60,7 @@ impl PageCache {
         self.pages.clear();
         self.content.clear();
         self.hand = 0;
+        self.last = PageNo(0);
     }
 
     /// The content of `page` as last logged in this era.
@@ -79,8 +83,9 @@ impl PageCache {
     /// Forgets the pages beyond the end of a database of `pages` pages: they are
     /// logged in full when they come back.
     pub(crate) fn truncate(&mut self, pages: u32) {
-        if self.slots.keys().any(|page| page.0 > pages) {
+        if self.last.0 > pages {
             self.slots.retain(|page, _| page.0 <= pages);
+            self.last = PageNo(pages);
         }
     }
 
@@ -93,6 +98,7 @@ impl PageCache {
             self.evict(page)
         };
         self.slots.insert(page, slot);
+        self.last = self.last.max(page);
         slot
     }
 

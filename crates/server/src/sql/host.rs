@@ -34,6 +34,19 @@ pub trait SessionEngine {
     /// Takes the turn before a statement that writes; does nothing while it is held.
     fn before_write(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError>;
 
+    /// Runs a statement that commits by itself, with the turn, and does what [`SessionEngine::after_statement`]
+    /// does. `statement` may be run on another session's thread while this one waits, so it must not wait for
+    /// anything but the database.
+    fn run_queued(
+        &mut self,
+        limits: TurnLimits<'_>,
+        statement: &mut (dyn FnMut() + Send),
+    ) -> Result<Option<Lsn>, SqlError> {
+        self.before_write(limits)?;
+        statement();
+        self.after_statement()
+    }
+
     /// To be called at the end of every statement, failed ones too: notes what was committed and lets the turn
     /// go when no transaction is open. Where this returns a position, the commit is in the log up to it.
     fn after_statement(&mut self) -> Result<Option<Lsn>, SqlError>;

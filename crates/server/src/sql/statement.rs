@@ -50,11 +50,27 @@ pub(super) enum Parameter {
 /// so that portals and the cache of a session may hold some while the engine works on the connection.
 ///
 /// Its owner drops it before the connection: the session's field order and its
-/// reset see to that. It cannot leave its thread.
+/// reset see to that. It cannot leave its thread, but may be lent.
 #[derive(Debug)]
 pub(super) struct Statement {
     raw: NonNull<ffi::sqlite3_stmt>,
     thread_bound: PhantomData<*mut ()>,
+}
+
+/// A statement that another thread may run once, while its owner waits.
+pub(super) struct LentStatement<'a>(&'a mut Statement);
+
+// SAFETY: SQLite is built to be used by several threads, one after the other, which the
+// exclusive borrow makes sure of.
+unsafe impl Send for LentStatement<'_> {}
+
+impl LentStatement<'_> {
+    /// Runs the statement until its first row (`true`) or its end (`false`), and ends the run.
+    pub(super) fn run(&mut self) -> Result<bool, SqliteFailure> {
+        let stepped = self.0.step();
+        self.0.reset();
+        stepped
+    }
 }
 
 impl Statement {
@@ -96,6 +112,11 @@ impl Statement {
                 Err(error)
             }
         }
+    }
+
+    /// For a run on another thread, while this one waits.
+    pub(super) fn lend(&mut self) -> LentStatement<'_> {
+        LentStatement(self)
     }
 
     /// Ends the run, so that its locks are let go.

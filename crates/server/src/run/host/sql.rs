@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use walship_engine::{EngineError, EngineErrorKind, Session, WaitLimits};
+use walship_engine::{EngineError, EngineErrorKind, Session, StatementEnd, WaitLimits};
 use walship_node::{BackendGuard, BackendKind, BackendStart, BackendState, Interrupt, check_slot_name};
 use walship_settings::{AutoConf, SessionIdentity, SessionSettings, SynchronousCommit, Typed as _};
 use walship_types::{DatabaseName, Lsn, PageSize, Timestamp};
@@ -229,6 +229,14 @@ impl NodeSession {
         let asynchronous = self.start.settings.lock().synchronous_commit() == SynchronousCommit::Off;
         self.session.set_asynchronous(asynchronous);
     }
+
+    fn note_end(&self, end: Result<StatementEnd, EngineError>) -> Result<Option<Lsn>, SqlError> {
+        let end = end.map_err(|e| engine_error(&self.node, &e))?;
+        if let Some(lsn) = end.commit {
+            self.context.set_last_commit(lsn);
+        }
+        Ok(end.commit)
+    }
 }
 
 fn wait_limits(limits: TurnLimits<'_>) -> WaitLimits<'_> {
@@ -245,6 +253,16 @@ impl SessionEngine for NodeSession {
         self.session.before_write(&wait_limits(limits)).map_err(|e| engine_error(&self.node, &e))
     }
 
+    fn run_queued(
+        &mut self,
+        limits: TurnLimits<'_>,
+        statement: &mut (dyn FnMut() + Send),
+    ) -> Result<Option<Lsn>, SqlError> {
+        self.follow_settings();
+        let end = self.session.run_queued(&wait_limits(limits), statement);
+        self.note_end(end)
+    }
+
     fn before_vacuum(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError> {
         self.follow_settings();
         self.session.before_vacuum(&wait_limits(limits)).map_err(|e| engine_error(&self.node, &e))
@@ -259,11 +277,8 @@ impl SessionEngine for NodeSession {
     }
 
     fn after_statement(&mut self) -> Result<Option<Lsn>, SqlError> {
-        let end = self.session.after_statement().map_err(|e| engine_error(&self.node, &e))?;
-        if let Some(lsn) = end.commit {
-            self.context.set_last_commit(lsn);
-        }
-        Ok(end.commit)
+        let end = self.session.after_statement();
+        self.note_end(end)
     }
 
     fn read_horizon(&mut self) -> Result<Lsn, SqlError> {

@@ -49,6 +49,9 @@ impl Run {
 impl<S: Read + Write> Session<S> {
     /// Runs a statement on, for at most `rows_max` rows (0 for all), and ends it where it ends.
     pub(super) fn run(&mut self, run: &mut Run, rows_max: u32) -> Result<Progress, Stop> {
+        if self.may_be_queued(run) {
+            return self.run_in_queue(run);
+        }
         let result = self.run_rows(run, rows_max);
         if matches!(result, Ok(Progress::Suspended)) {
             wire::put_portal_suspended(&mut self.channel.output);
@@ -58,6 +61,29 @@ impl<S: Read + Write> Session<S> {
         let noted = self.after_statement();
         result?;
         noted?;
+        self.complete(run);
+        Ok(Progress::Complete)
+    }
+
+    /// Whether the statement may be run on another session's thread: it writes and commits, and that is all.
+    fn may_be_queued(&self, run: &Run) -> bool {
+        let plan = &run.compiled.plan;
+        let only_writes = plan.writes && plan.columns.is_empty() && plan.verb != Verb::Other("VACUUM");
+        only_writes && !run.is_begun && !self.transaction.is_open() && !self.engine.holds_turn()
+    }
+
+    fn run_in_queue(&mut self, run: &mut Run) -> Result<Progress, Stop> {
+        run.is_begun = true;
+        self.check_writable(run.compiled.plan.verb.name())?;
+        let (stepped, noted) = self.run_queued(&mut run.compiled.statement);
+        stepped.map_err(|failure| self.run_error(&run.compiled.plan, &failure))?;
+        noted?;
+        self.complete(run);
+        Ok(Progress::Complete)
+    }
+
+    /// The end of a statement that went well.
+    fn complete(&mut self, run: &mut Run) {
         let plan = &run.compiled.plan;
         if plan.verb.changes_schema() {
             self.plans.clear();
@@ -67,7 +93,6 @@ impl<S: Read + Write> Session<S> {
         let tag = plan.verb.tag(run.rows_sent, changed, !plan.columns.is_empty());
         run.rows_sent = 0;
         wire::put_command_complete(&mut self.channel.output, &tag);
-        Ok(Progress::Complete)
     }
 
     fn run_rows(&mut self, run: &mut Run, rows_max: u32) -> Result<Progress, Stop> {

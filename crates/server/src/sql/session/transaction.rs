@@ -1,13 +1,14 @@
 use std::io::{Read, Write};
+use std::time::Instant;
 
 use walship_protocol::wire::{self, SqlState, TransactionStatus};
 
 use super::{Session, Stop};
 use crate::sql::command::{Command, TransactionModes};
 use crate::sql::error::SqlError;
-use crate::sql::host::TurnLimits;
+use crate::sql::host::{SessionStart, TurnLimits};
 use crate::sql::sqlite_error::sql_error;
-use crate::sql::statement::Statement;
+use crate::sql::statement::{SqliteFailure, Statement};
 use walship_settings::{Scope, Typed};
 
 /// How a transaction was begun.
@@ -78,13 +79,32 @@ impl<S: Read + Write> Session<S> {
         if self.engine.holds_turn() {
             return Ok(());
         }
-        let limit = self.start.settings.lock().timeout("lock_timeout");
-        let deadline = limit.and_then(|limit| std::time::Instant::now().checked_add(limit));
-        let limits = TurnLimits { deadline, cancel: self.start.signals.interrupted() };
+        let limits = turn_limits(&self.start);
         let result =
             if vacuums { self.engine.before_vacuum(limits) } else { self.engine.before_write(limits) };
         // a wait that was cancelled says why
         self.start.signals.check().and(result)
+    }
+
+    /// Runs a statement without rows that is its own transaction with the turn, on whichever thread has it, and
+    /// notes what it committed. An outer error means that it did not run, or that its commit could not be noted.
+    pub(super) fn run_queued(
+        &mut self,
+        statement: &mut Statement,
+    ) -> (Result<bool, SqliteFailure>, Result<(), SqlError>) {
+        let limits = turn_limits(&self.start);
+        let mut stepped = Ok(false);
+        let mut lent = statement.lend();
+        let noted = self.engine.run_queued(limits, &mut || stepped = lent.run());
+        let noted = match noted {
+            Ok(commit) => {
+                commit.into_iter().for_each(|lsn| self.note_commit(lsn));
+                Ok(())
+            }
+            // a wait that was cancelled says why
+            Err(error) => self.start.signals.check().and(Err(error)),
+        };
+        (stepped, noted)
     }
 
     /// Whether statements may write, by what the session and the transaction said.
@@ -347,6 +367,13 @@ impl<S: Read + Write> Session<S> {
             self.retire(portal);
         }
     }
+}
+
+/// How long a session waits for its turn.
+fn turn_limits(start: &SessionStart) -> TurnLimits<'_> {
+    let limit = start.settings.lock().timeout("lock_timeout");
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    TurnLimits { deadline, cancel: start.signals.interrupted() }
 }
 
 fn quoted(name: &str) -> String {
