@@ -115,7 +115,7 @@ impl Database {
         // not through the capture: whoever holds that may be waiting for this redo point
         let logged = self.logged.lock().clone();
         let logged = logged.ok_or_else(|| EngineError::NoStart { database: self.name().clone() })?;
-        let Logged { pages, checksum, position } = *logged.lock();
+        let Logged { pages, checksum, position, .. } = *logged.lock();
         Ok(DatabaseState {
             id: self.id(),
             name: self.name().clone(),

@@ -205,7 +205,7 @@ impl DatabaseFile {
         }
         let checksum = hashes.checksum();
         let position = SqliteWalPosition::default();
-        let end = parts.close(&CommitEnd { pages: self.pages, foreign: false, position, checksum })?;
+        let (end, _) = parts.close(&CommitEnd { pages: self.pages, foreign: false, position, checksum })?;
         Ok((hashes, end))
     }
 }

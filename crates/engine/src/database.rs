@@ -2,7 +2,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use walship_types::{DatabaseId, DatabaseName, Lsn, PageSize};
@@ -39,6 +39,7 @@ pub struct Database {
     /// The pin and the connections of maintenance, on a leader.
     pub(crate) maintenance: Mutex<Option<Maintenance>>,
     sessions: AtomicUsize,
+    counts: Counts,
     /// Why nobody may use the database, if so.
     closed: RwLock<Option<String>>,
     /// What its pages are according to the log, once it is led or replayed.
@@ -46,6 +47,14 @@ pub struct Database {
     /// Why replay of it has stopped, if so; it can still be read.
     replay_stopped: RwLock<Option<String>>,
     file: Arc<File>,
+}
+
+/// What sessions did, for views, since the process started.
+#[derive(Debug, Default)]
+struct Counts {
+    sessions: AtomicU64,
+    committed: AtomicU64,
+    rolled_back: AtomicU64,
 }
 
 impl std::fmt::Debug for Database {
@@ -91,6 +100,7 @@ impl Database {
             logged: Mutex::new(None),
             maintenance: Mutex::new(None),
             sessions: AtomicUsize::new(0),
+            counts: Counts::default(),
             closed: RwLock::new(None),
             hashes: RwLock::new(None),
             replay_stopped: RwLock::new(None),
@@ -148,6 +158,19 @@ impl Database {
 
     pub(crate) fn session_begins(&self) {
         self.sessions.fetch_add(1, Ordering::AcqRel);
+        self.counts.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a transaction of a session, of any kind, that ended so.
+    pub fn count_transaction(&self, committed: bool) {
+        let counter = if committed { &self.counts.committed } else { &self.counts.rolled_back };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sessions that there ever were, and their transactions that were committed and rolled back.
+    pub(crate) fn session_counts(&self) -> (u64, u64, u64) {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (get(&self.counts.sessions), get(&self.counts.committed), get(&self.counts.rolled_back))
     }
 
     pub(crate) fn session_ends(&self) {

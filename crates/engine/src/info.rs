@@ -18,8 +18,16 @@ pub struct DatabaseInfo {
     pub pages: u32,
     /// Sessions that use it.
     pub sessions: usize,
+    /// Sessions that there ever were.
+    pub sessions_total: u64,
+    /// Transactions of sessions, reading ones too, that were committed.
+    pub transactions_committed: u64,
+    /// Transactions of sessions that were rolled back.
+    pub transactions_rolled_back: u64,
     /// Whether somebody has the turn to write.
     pub turn_held: bool,
+    /// Number of the session whose turn it is, where it told one.
+    pub writer: Option<i32>,
     /// Sessions that wait for the turn to write.
     pub writers_waiting: usize,
     /// Frames in its -wal.
@@ -39,6 +47,10 @@ pub struct DatabaseInfo {
     pub commits: u64,
     /// Commits of foreign programs that were found.
     pub foreign_commits: u64,
+    /// Bytes of log that its commits took since this node leads.
+    pub log_bytes: u64,
+    /// Pages that were logged in full since this node leads.
+    pub full_pages: u64,
     /// Why nobody may use it, if so.
     pub closed: Option<String>,
     /// Why replay of it has stopped, if so.
@@ -57,6 +69,9 @@ impl Database {
     pub fn info(&self) -> DatabaseInfo {
         let header = self.wal_index.header();
         let (commits, foreign_commits) = self.published.counts();
+        let (sessions_total, transactions_committed, transactions_rolled_back) = self.session_counts();
+        let logged = self.logged.lock().clone();
+        let volume = logged.map(|logged| logged.lock().volume).unwrap_or_default();
         let held_back_since =
             self.maintenance.try_lock().and_then(|m| m.as_ref().and_then(|m| m.held_back_since));
         DatabaseInfo {
@@ -65,7 +80,11 @@ impl Database {
             page_size: self.page_size(),
             pages: header.pages,
             sessions: self.sessions(),
+            sessions_total,
+            transactions_committed,
+            transactions_rolled_back,
             turn_held: self.turns.is_held(),
+            writer: self.turns.holder(),
             writers_waiting: self.turns.waiting(),
             wal_frames: header.frames,
             wal_bytes: self.wal_bytes(header.frames),
@@ -75,6 +94,8 @@ impl Database {
             last_commit: self.published.end(),
             commits,
             foreign_commits,
+            log_bytes: volume.bytes,
+            full_pages: volume.full_pages,
             closed: self.closed_reason(),
             replay_stopped: self.replay_stopped(),
         }

@@ -3,8 +3,10 @@ use std::time::{Duration, Instant};
 
 use walship_types::{Lsn, PageNo, Timestamp};
 
+use crate::database::Database;
 use crate::dbpage::{DbPage, DbPageError};
 use crate::page::TrackedHashes;
+use crate::shared::Role;
 
 /// Pages that are held against the table in one read transaction. A longer one would
 /// keep the -wal from being moved into the file.
@@ -61,6 +63,33 @@ pub fn scrub(
     pages_per_second: u32,
     cancel: &dyn Fn() -> bool,
 ) -> Result<ScrubReport, DbPageError> {
+    pass(path, hashes, pages_per_second, cancel, &|| true)
+}
+
+impl Database {
+    /// As [`scrub`], in either role, while sessions write. `None` if it is not known what the pages should be.
+    pub fn scrub(
+        &self,
+        pages_per_second: u32,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Option<ScrubReport>, DbPageError> {
+        let Some(hashes) = self.hashes() else { return Ok(None) };
+        // on a leader SQLite commits first, and the table follows when the commit is captured
+        let is_captured = || {
+            !matches!(self.shared.role(), Role::Leader(_)) || self.published.covers(&self.wal_index.header())
+        };
+        pass(self.path(), &hashes, pages_per_second, cancel, &is_captured).map(Some)
+    }
+}
+
+/// `is_current` says, once a snapshot is fixed, whether the table has everything that there is in the -wal.
+fn pass(
+    path: &Path,
+    hashes: &TrackedHashes,
+    pages_per_second: u32,
+    cancel: &dyn Fn() -> bool,
+    is_current: &dyn Fn() -> bool,
+) -> Result<ScrubReport, DbPageError> {
     let began = Instant::now();
     let mut report = ScrubReport {
         started: Timestamp::now(),
@@ -73,7 +102,7 @@ pub fn scrub(
     };
     let db = DbPage::open(path, CACHE_KIB)?;
     let mut next = PageNo::FIRST.0;
-    while let Some(size) = slice(&db, hashes, next, &mut report, cancel)? {
+    while let Some(size) = slice(&db, hashes, next, &mut report, cancel, is_current)? {
         next = next.saturating_add(SCRUB_SLICE_PAGES);
         if next > size {
             report.complete = true;
@@ -98,11 +127,16 @@ fn slice(
     first: u32,
     report: &mut ScrubReport,
     cancel: &dyn Fn() -> bool,
+    is_current: &dyn Fn() -> bool,
 ) -> Result<Option<u32>, DbPageError> {
     let give_up = Instant::now() + SETTLE_WAIT_MAX;
     let cut = loop {
         let pages = first..first.saturating_add(SCRUB_SLICE_PAGES);
-        if let Some(cut) = hashes.cut(pages, || db.begin_read())? {
+        let mut current = false;
+        // asked before the table is looked at again: what is captured after that changes the table
+        let begin = || db.begin_read().inspect(|()| current = is_current());
+        let cut = hashes.cut(pages, begin)?;
+        if let Some(cut) = cut.filter(|_| current) {
             break cut;
         }
         db.rollback()?;

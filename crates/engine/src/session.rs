@@ -27,6 +27,8 @@ pub struct Session {
     query_only: bool,
     /// Whether readers need not wait for the flush of this session's commits.
     asynchronous: bool,
+    /// What it is called in views; 0 if nobody has said.
+    number: i32,
     /// Dropped after the connection.
     database: Arc<Database>,
 }
@@ -61,8 +63,15 @@ impl Session {
             database.session_ends();
         }
         let (connection, signals) = opened?;
-        let mut session =
-            Session { connection, signals, turn: None, query_only: false, asynchronous: false, database };
+        let mut session = Session {
+            connection,
+            signals,
+            turn: None,
+            query_only: false,
+            asynchronous: false,
+            number: 0,
+            database,
+        };
         session.follow_role()?;
         Ok(session)
     }
@@ -91,6 +100,16 @@ impl Session {
     /// Whether the session has the turn to write.
     pub fn holds_turn(&self) -> bool {
         self.turn.is_some()
+    }
+
+    /// Whether the session would have to wait for the turn now.
+    pub fn would_wait(&self) -> bool {
+        self.turn.is_none() && self.database.turns.is_held()
+    }
+
+    /// Says what the session is called in views, as the one whose turn it is.
+    pub fn set_number(&mut self, number: i32) {
+        self.number = number;
     }
 
     /// Says whether the session commits with `synchronous_commit = off`: then
@@ -145,6 +164,7 @@ impl Session {
 
     /// The session has the turn from here on, if it may write.
     fn admit(&mut self, turn: Turn, deadline: Option<Instant>) -> Result<(), EngineError> {
+        turn.held_by(self.number);
         // while waiting, the node may have changed its role and the database its state
         let writer = self.database.shared.writer()?;
         self.database.check_open()?;

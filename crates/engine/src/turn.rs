@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,8 @@ const SERVED_MAX: usize = 16;
 pub(crate) struct TurnQueue {
     /// Protects who holds the turn and who waits for it. Not held over work.
     state: Mutex<State>,
+    /// Number of the session whose turn it is, for views; 0 if none of the sessions has it.
+    holder: AtomicI32,
 }
 
 #[derive(Debug, Default)]
@@ -213,6 +215,11 @@ impl TurnQueue {
         self.state.lock().held
     }
 
+    /// Number of the session whose turn it is, if it has told.
+    pub(crate) fn holder(&self) -> Option<i32> {
+        Some(self.holder.load(Ordering::Relaxed)).filter(|number| *number != 0)
+    }
+
     /// Hands the turn on, after the work of up to `serves` of those who wait.
     fn release(self: &Arc<Self>, serves: usize) {
         let mut flush = None;
@@ -220,9 +227,11 @@ impl TurnQueue {
         for served in 0.. {
             let Some(next) = state.waiting.pop_front() else {
                 state.held = false;
+                self.holder.store(0, Ordering::Relaxed);
                 break;
             };
             let Some(work) = next.work.as_ref().filter(|_| served < serves) else {
+                self.holder.store(0, Ordering::Relaxed);
                 next.go_on(HANDED);
                 break;
             };
@@ -277,6 +286,11 @@ impl Turn {
     pub(crate) fn serving(mut self) -> Turn {
         self.serves = true;
         self
+    }
+
+    /// Tells views which session has it.
+    pub(crate) fn held_by(&self, session: i32) {
+        self.queue.holder.store(session, Ordering::Relaxed);
     }
 }
 

@@ -93,6 +93,9 @@ struct Backend {
     interrupt: InterruptHook,
 }
 
+/// Numbers up to here are those of the node's own workers, which are not sessions.
+pub const WORKER_PID_MAX: i32 = 15;
+
 /// The node's sessions.
 #[derive(Default)]
 pub struct Backends {
@@ -109,7 +112,7 @@ impl Backends {
         let pid = loop {
             // positive and not in use: some tools name things after it
             let pid = self.next_pid.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & i32::MAX;
-            if pid != 0 && !sessions.contains_key(&pid) {
+            if pid > WORKER_PID_MAX && !sessions.contains_key(&pid) {
                 break pid;
             }
         };
@@ -256,6 +259,7 @@ impl BackendGuard {
             info.query.clear();
             info.query.push_str(&query[..end]);
             info.query_started = Some(now);
+            info.transaction_started.get_or_insert(now);
             info.state = BackendState::Active;
         });
     }

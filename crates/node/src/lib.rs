@@ -35,7 +35,7 @@ mod synchronous;
 
 pub use backends::{
     BackendGuard, BackendInfo, BackendKind, BackendStart, BackendState, Backends, Interrupt, InterruptHook,
-    QUERY_BYTES_MAX, WaitShown,
+    QUERY_BYTES_MAX, WORKER_PID_MAX, WaitShown,
 };
 pub use control::{ControlDatabase, ControlFile, ControlState};
 pub use directory::{DataDirectory, DirectoryLock};

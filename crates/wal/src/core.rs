@@ -8,6 +8,7 @@ use walship_types::{Lsn, SegmentNo};
 use crate::flusher::LogFile;
 use crate::insert::InsertBuffer;
 use crate::segments::SegmentFiles;
+use crate::statistics::Counters;
 use crate::tail::HotTail;
 use crate::{WalConfig, WalError, WalPositions};
 
@@ -23,6 +24,7 @@ pub(crate) struct Core {
     pub(crate) positions: Arc<WalPositions>,
     pub(crate) tail: Arc<HotTail>,
     pub(crate) segments: Arc<SegmentFiles>,
+    pub(crate) counters: Counters,
     /// Bytes that were promised room and not appended yet.
     pub(crate) reserved: AtomicU64,
     /// The disk is full and the flusher tries again.
@@ -61,6 +63,7 @@ impl Core {
             positions: Arc::new(WalPositions::new(end)),
             tail: Arc::new(HotTail::new(config.hot_tail_bytes)),
             segments,
+            counters: Counters::default(),
             reserved: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
             log_file: Mutex::new(LogFile::default()),

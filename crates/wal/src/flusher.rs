@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use walship_disk::DiskFile;
@@ -10,6 +10,7 @@ use walship_types::{Lsn, SegmentNo};
 use crate::WalError;
 use crate::core::Core;
 use crate::insert::InsertBuffer;
+use crate::statistics::Counters;
 
 /// How long to wait before a full disk is tried again.
 const NO_SPACE_RETRY: Duration = Duration::from_millis(250);
@@ -112,7 +113,11 @@ impl LogFile {
             let room = size.bytes() - size.offset_of(start);
             let now = bytes.slice(..bytes.len().min(room as usize));
             let end = Lsn(start.0 + now.len() as u64);
-            self.segment(segment, core)?.write_all_at(&now, size.offset_of(start))?;
+            let file = self.segment(segment, core)?;
+            let began = Instant::now();
+            file.write_all_at(&now, size.offset_of(start))?;
+            Counters::count(&core.counters.writes);
+            Counters::add_time(&core.counters.write_nanos, began.elapsed());
             self.dirty = true;
             self.pending.pop_front();
             if now.len() < bytes.len() {
@@ -142,7 +147,10 @@ impl LogFile {
         if let Some((_, file)) = &self.file
             && self.dirty
         {
+            let began = Instant::now();
             file.sync_data()?;
+            Counters::count(&core.counters.syncs);
+            Counters::add_time(&core.counters.sync_nanos, began.elapsed());
             self.dirty = false;
         }
         core.positions.flush.advance(core.positions.write.get());

@@ -53,6 +53,7 @@ mod segment_header;
 mod segments;
 mod sink;
 mod source;
+mod statistics;
 mod tail;
 mod watch;
 mod writer;
@@ -73,5 +74,6 @@ pub use segment_header::{
 };
 pub use sink::{Recycler, WalSink};
 pub use source::WalSource;
+pub use statistics::WriterStatistics;
 pub use watch::{PositionWatch, WaitOutcome, WalPositions};
 pub use writer::{InsertGuard, Reservation, WalWriter};

@@ -13,6 +13,7 @@ use crate::insert::{InsertBuffer, Prepared};
 use crate::layout;
 use crate::record::{RECORD_ALIGNMENT, RECORD_HEADER_LEN, RECORD_PAYLOAD_MAX, RecordSpan};
 use crate::source::{Live, WalSource};
+use crate::statistics::{Counters, WriterStatistics};
 use crate::watch::WaitOutcome;
 use crate::{CleanEnd, RecordKind, WalConfig, WalError, WalPositions};
 
@@ -95,6 +96,7 @@ impl WalWriter {
                 return Ok(InsertGuard { core: &self.core, buffer: Some(buffer) });
             }
             drop(buffer);
+            Counters::count(&self.core.counters.buffers_full);
             self.core.request_flush(end);
             let enough = Lsn(end.0 - max / 2);
             let stalled = || self.core.stalled.load(Ordering::SeqCst);
@@ -167,6 +169,11 @@ impl WalWriter {
     /// How far the log is, and where to wait for it to be further.
     pub fn positions(&self) -> &Arc<WalPositions> {
         &self.core.positions
+    }
+
+    /// What it did since it was started.
+    pub fn statistics(&self) -> WriterStatistics {
+        self.core.counters.get()
     }
 
     /// Where to read what is flushed.
@@ -267,6 +274,7 @@ impl InsertGuard<'_> {
     }
 
     fn append_prepared(&mut self, record: &Prepared<'_>) -> RecordSpan {
+        Counters::count(&self.core.counters.records);
         let nothing = RecordSpan { start: Lsn::INVALID, end: Lsn::INVALID };
         self.buffer.as_mut().map_or(nothing, |buffer| buffer.append(record))
     }

@@ -63,12 +63,16 @@ impl Capture {
         let position = SqliteWalPosition { generation, frame: commit.last, checksum: commit.checksum };
         let foreign = author == Author::Foreign;
         let checksum = self.hashes.lock().hashes.checksum();
-        let end = parts.close(&CommitEnd { pages: commit.pages, foreign, position, checksum })?;
+        let (end, volume) = parts.close(&CommitEnd { pages: commit.pages, foreign, position, checksum })?;
         self.hashes.lock().settle(true);
         self.entries = entries;
         self.position = position;
         self.sealed = false;
-        *self.logged.lock() = Logged { pages: commit.pages, checksum, position };
+        let mut logged = self.logged.lock();
+        let before = logged.volume;
+        *logged = Logged { pages: commit.pages, checksum, position, volume: before };
+        logged.volume += volume;
+        drop(logged);
         drop(guard);
         Ok(end)
     }

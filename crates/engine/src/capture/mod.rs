@@ -6,7 +6,7 @@ mod frames;
 mod parts;
 
 pub(crate) use commit::Captured;
-pub(crate) use parts::{CommitEnd, Parts};
+pub(crate) use parts::{CommitEnd, Parts, Volume};
 
 use std::sync::Arc;
 
@@ -56,6 +56,8 @@ pub(crate) struct Logged {
     pub(crate) pages: u32,
     pub(crate) checksum: u64,
     pub(crate) position: SqliteWalPosition,
+    /// What the commits took since the process began to write.
+    pub(crate) volume: Volume,
 }
 
 /// Where the log goes, and the guard that keeps redo points out of commits.
@@ -87,7 +89,8 @@ impl Capture {
         cache_bytes: usize,
     ) -> Capture {
         let page_size = hashes.page_size();
-        let logged = Logged { pages: hashes.pages(), checksum: hashes.checksum(), position };
+        let volume = Volume::default();
+        let logged = Logged { pages: hashes.pages(), checksum: hashes.checksum(), position, volume };
         let hashes = Arc::new(TrackedHashes::new(hashes));
         Capture {
             database,

@@ -14,6 +14,23 @@ pub(crate) struct Parts<'a> {
     /// Entries that are not appended yet.
     entries: &'a mut Vec<u8>,
     appended: u64,
+    volume: Volume,
+}
+
+/// How much log commits took, for views.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Volume {
+    /// Bytes of log, segment headers among them.
+    pub(crate) bytes: u64,
+    /// Pages that were logged in full.
+    pub(crate) full_pages: u64,
+}
+
+impl std::ops::AddAssign for Volume {
+    fn add_assign(&mut self, more: Volume) {
+        self.bytes += more.bytes;
+        self.full_pages += more.full_pages;
+    }
 }
 
 /// What the closing record says.
@@ -33,12 +50,13 @@ impl<'a> Parts<'a> {
         entries: &'a mut Vec<u8>,
     ) -> Parts<'a> {
         entries.clear();
-        Parts { writer, database, page_size, entries, appended: 0 }
+        Parts { writer, database, page_size, entries, appended: 0, volume: Volume::default() }
     }
 
     /// Adds a page in full.
     pub(crate) fn image(&mut self, page: PageNo, hash: u64, content: &[u8]) -> Result<(), EngineError> {
         encode_image(self.entries, page, hash, content);
+        self.volume.full_pages += 1;
         self.append_if_full()
     }
 
@@ -54,8 +72,8 @@ impl<'a> Parts<'a> {
         self.append_if_full()
     }
 
-    /// Appends the record without which the parts do not exist; returns its end.
-    pub(crate) fn close(self, end: &CommitEnd) -> Result<Lsn, EngineError> {
+    /// Appends the record without which the parts do not exist; returns its end, and what all of it took.
+    pub(crate) fn close(mut self, end: &CommitEnd) -> Result<(Lsn, Volume), EngineError> {
         let flags =
             CommitFlags { foreign: end.foreign, single: self.appended == 0, ..CommitFlags::default() };
         let commit = Commit::new(
@@ -69,14 +87,17 @@ impl<'a> Parts<'a> {
         )?;
         let mut header = Vec::new();
         commit.encode_header(&mut header);
-        Ok(self.writer.append(RecordKind::Commit, &[&header, self.entries])?.end)
+        let span = self.writer.append(RecordKind::Commit, &[&header, self.entries])?;
+        self.volume.bytes += span.end.saturating_distance_from(span.start);
+        Ok((span.end, self.volume))
     }
 
     fn append_if_full(&mut self) -> Result<(), EngineError> {
         if self.entries.len() >= PART_BYTES {
             let mut header = Vec::new();
             PagesPart::encode_header(&mut header, self.database, self.appended == 0, self.page_size);
-            self.writer.append(RecordKind::Pages, &[&header, self.entries])?;
+            let span = self.writer.append(RecordKind::Pages, &[&header, self.entries])?;
+            self.volume.bytes += span.end.saturating_distance_from(span.start);
             self.entries.clear();
             self.appended += 1;
         }

@@ -1,0 +1,52 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What a writer did since it was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriterStatistics {
+    /// Records appended.
+    pub records: u64,
+    /// Writes to segment files.
+    pub writes: u64,
+    /// Time in them.
+    pub write_time: Duration,
+    /// Syncs of segment files.
+    pub syncs: u64,
+    /// Time in them.
+    pub sync_time: Duration,
+    /// Times that an append waited because too much was unflushed.
+    pub buffers_full: u64,
+}
+
+/// The same while it is counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) records: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) write_nanos: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) sync_nanos: AtomicU64,
+    pub(crate) buffers_full: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_time(nanos: &AtomicU64, took: Duration) {
+        nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> WriterStatistics {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        WriterStatistics {
+            records: get(&self.records),
+            writes: get(&self.writes),
+            write_time: Duration::from_nanos(get(&self.write_nanos)),
+            syncs: get(&self.syncs),
+            sync_time: Duration::from_nanos(get(&self.sync_nanos)),
+            buffers_full: get(&self.buffers_full),
+        }
+    }
+}
