@@ -48,3 +48,5 @@ mod s044_stock_program_closes;
 mod s045_memory_of_sessions;
 mod s050_promote;
 mod s060_synchronous;
+mod s090_views_as_postgresql;
+mod s091_monitoring_queries;

@@ -186,9 +186,23 @@ impl PgType {
         match self {
             PgType::Void => self,
             PgType::PgNodeTree | PgType::RegProc | PgType::RegClass | PgType::RegType => PgType::Text,
+            PgType::AclItemArray => self,
+            _ if self.element().is_some() => self,
             _ if matches!(self.category(), 'A' | 'P') => PgType::Text,
             _ => self,
         }
+    }
+
+    /// The type of an array's elements, where arrays of it have a binary form here.
+    pub fn element(self) -> Option<PgType> {
+        Some(match self {
+            PgType::TextArray => PgType::Text,
+            PgType::NameArray => PgType::Name,
+            PgType::Int2Array => PgType::Int2,
+            PgType::Int4Array => PgType::Int4,
+            PgType::OidArray => PgType::Oid,
+            _ => return None,
+        })
     }
 
     /// The SQLite type whose CAST keeps a value of this type as it is stored.
@@ -265,7 +279,8 @@ mod tests {
             ("pg_lsn", PgType::PgLsn),
             ("pg_char", PgType::Char),
             ("int2vector", PgType::Text),
-            ("_int2", PgType::Text),
+            ("_int2", PgType::Int2Array),
+            ("_regtype", PgType::Text),
             ("regclass", PgType::Text),
             ("", PgType::Text),
             ("frobnitz", PgType::Text),

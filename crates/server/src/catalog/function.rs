@@ -84,6 +84,26 @@ impl Call<'_, '_> {
             .map_err(|_| SqlError::new("22P02", format!("invalid input syntax for type bigint: \"{text}\"")))
     }
 
+    /// An argument as it is; a blob is no value of the catalog's.
+    pub(crate) fn cell(&self, index: usize) -> Cell {
+        match self.context.get_raw(index) {
+            ValueRef::Null | ValueRef::Blob(_) => Cell::Null,
+            ValueRef::Integer(number) => Cell::Int(number),
+            ValueRef::Real(number) => Cell::Real(number),
+            ValueRef::Text(_) => Cell::Text(self.text(index)),
+        }
+    }
+
+    /// A number, rounded to a whole one as PostgreSQL rounds numeric: halves away from zero.
+    pub(crate) fn whole(&self, index: usize) -> Result<i64, SqlError> {
+        const WHOLE_MAX: f64 = 9.2e18;
+        let ValueRef::Real(number) = self.context.get_raw(index) else { return self.integer(index) };
+        if number.abs() <= WHOLE_MAX {
+            return Ok(number.round() as i64);
+        }
+        Err(SqlError::new("22003", "bigint out of range"))
+    }
+
     /// A bool in any of SQLite's and PostgreSQL's spellings; `default` for NULL or a missing argument.
     pub(crate) fn flag(&self, index: usize, default: bool) -> Result<bool, SqlError> {
         if self.is_null(index) {

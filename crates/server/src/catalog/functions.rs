@@ -3,6 +3,7 @@
 mod describe;
 mod log;
 mod node;
+mod operators;
 mod session;
 mod text;
 
@@ -10,13 +11,20 @@ use super::function::{Body, Function, Nature};
 use super::{PgType, SqlError};
 
 pub(crate) use describe::view_query;
-pub(crate) use text::quote_identifier;
+pub(crate) use text::{array_items, quote_identifier};
 
 /// Every function; a name stands here once for each number of arguments.
 pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
-    [session::FUNCTIONS, log::FUNCTIONS, node::FUNCTIONS, text::FUNCTIONS, describe::FUNCTIONS]
-        .into_iter()
-        .flatten()
+    [
+        session::FUNCTIONS,
+        log::FUNCTIONS,
+        node::FUNCTIONS,
+        operators::FUNCTIONS,
+        text::FUNCTIONS,
+        describe::FUNCTIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 const fn function(

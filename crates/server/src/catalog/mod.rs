@@ -6,6 +6,7 @@
 //! * [`rewrite`] turns the spellings that SQLite's grammar does not have (`pg_catalog.`, `OPERATOR(...)`, `::`) into
 //!   some that it has.
 
+mod advice;
 mod cell;
 mod collation;
 mod context;
@@ -24,9 +25,11 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 pub use crate::pg_type::PgType;
-pub use collation::{INTERVAL_COLLATION, LSN_COLLATION};
+pub use advice::with_advice;
+pub use collation::{INTERVAL_COLLATION, LSN_COLLATION, TIMESTAMP_COLLATION};
 pub use context::SessionContext;
 pub use function::type_of_function;
+pub(crate) use functions::array_items;
 pub use rewrite::{RewrittenQuery, rewrite};
 pub use source::{
     ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ClientAddress,

@@ -4,10 +4,14 @@
 //! (`pg_catalog.`, `OPERATOR(pg_catalog.~)`, `COLLATE pg_catalog.default`, `E''`, casts, `extract(epoch from ...)`), and
 //! the subtraction and comparison of log positions and times, which SQLite would do on their leading digits.
 
+mod arithmetic;
+mod calls;
 mod casts;
 mod known;
 mod lexer;
+mod operands;
 mod output;
+mod piece;
 
 use super::SqlError;
 
@@ -18,14 +22,17 @@ pub(crate) use lexer::{Token, tokens};
 pub struct RewrittenQuery {
     /// The statement.
     pub sql: String,
+    /// Whether it asks the catalog anything: then its results are named, and its operators understood, as PostgreSQL's.
+    pub asks_catalog: bool,
 }
 
 /// Longer statements carry data, not questions about the catalog.
 const SQL_BYTES_MAX: usize = 128 << 10;
 
 /// What a statement must contain for anything in it to change.
-const TRIGGERS: [&str; 11] = [
+const TRIGGERS: [&str; 12] = [
     "pg_",
+    "walship_",
     "::",
     "current_",
     "session_user",
@@ -38,19 +45,20 @@ const TRIGGERS: [&str; 11] = [
     "information_schema",
 ];
 
-/// The statement in SQLite's grammar, or `None` if it needs no change. One that asks for a part of the catalog that
-/// is not here is an error that says what to ask instead.
+/// The statement in SQLite's grammar, or `None` if it asks the catalog nothing and needs no change. One that asks for a
+/// part of the catalog that is not here is an error that says what to ask instead.
 pub fn rewrite(sql: &str) -> Result<Option<RewrittenQuery>, SqlError> {
     if sql.len() > SQL_BYTES_MAX || !TRIGGERS.iter().any(|trigger| contains_ignoring_case(sql, trigger)) {
         return Ok(None);
     }
     if let Some(sql) = known::answer(sql) {
-        return Ok(Some(RewrittenQuery { sql }));
+        return Ok(Some(RewrittenQuery { sql, asks_catalog: true }));
     }
     let tokens = tokens(sql);
     known::refuse(&tokens)?;
-    let rewritten = output::rewritten(sql, &tokens);
-    Ok((rewritten != sql).then_some(RewrittenQuery { sql: rewritten }))
+    let written = output::rewritten(sql, &tokens)?;
+    let needed = written.asks_catalog || written.sql != sql;
+    Ok(needed.then_some(RewrittenQuery { sql: written.sql, asks_catalog: written.asks_catalog }))
 }
 
 fn contains_ignoring_case(text: &str, wanted: &str) -> bool {
@@ -107,11 +115,11 @@ mod tests {
             ("SELECT E'a\\nb' || pg_backend_pid()", "SELECT 'a\nb' || pg_backend_pid()"),
             (
                 "SELECT pg_current_wal_lsn() - replay_lsn FROM pg_stat_replication",
-                "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication",
+                "SELECT pg_lsn_mi(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication",
             ),
             (
                 "SELECT extract(epoch FROM now() - pg_last_xact_replay_timestamp())::int",
-                "SELECT CAST(pg_epoch(pg_time_difference(now(), pg_last_xact_replay_timestamp())) AS INTEGER)",
+                "SELECT pg_int4(pg_epoch(pg_time_difference(now(), pg_last_xact_replay_timestamp())))",
             ),
             (
                 "SELECT EXTRACT(EPOCH FROM replay_lag) FROM pg_stat_replication",
@@ -119,7 +127,7 @@ mod tests {
             ),
             (
                 "SELECT pid FROM pg_stat_activity WHERE now() - xact_start > interval '5 min'",
-                "SELECT pid FROM pg_stat_activity WHERE pg_time_difference(now(), xact_start) COLLATE pg_interval > pg_interval('5 min')",
+                "SELECT pid FROM pg_stat_activity WHERE pg_time_difference(now(), xact_start) COLLATE pg_interval > pg_interval('5 min') COLLATE pg_interval",
             ),
             (
                 "SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()",
@@ -127,9 +135,36 @@ mod tests {
             ),
             (
                 "SELECT now() + interval '1 h', now() - '1 h'::interval",
-                "SELECT pg_time_sum(now(), pg_interval('1 h')), pg_time_difference(now(), pg_interval('1 h'))",
+                "SELECT pg_time_sum(now(), pg_interval('1 h')) COLLATE pg_timestamptz, pg_time_before(now(), pg_interval('1 h')) COLLATE pg_timestamptz",
             ),
-            ("SELECT pg_current_wal_lsn() + 16", "SELECT pg_lsn_sum(pg_current_wal_lsn(), 16)"),
+            (
+                "SELECT pg_current_wal_lsn() + 16",
+                "SELECT pg_lsn_sum(pg_current_wal_lsn(), 16) COLLATE pg_lsn",
+            ),
+            (
+                "SELECT coalesce(confirmed_flush_lsn, '0/0') - '0/0' FROM pg_replication_slots WHERE active = 't'",
+                "SELECT pg_lsn_mi(coalesce(confirmed_flush_lsn, '0/0'), '0/0') FROM pg_replication_slots WHERE active = 1",
+            ),
+            (
+                "SELECT case pg_is_in_recovery() when 't' then null else pg_current_wal_lsn() end AS lsn",
+                "SELECT CASE pg_is_in_recovery() when 1 then null else pg_current_wal_lsn() COLLATE pg_lsn end COLLATE pg_lsn AS lsn",
+            ),
+            (
+                "SELECT b - a FROM (SELECT sent_lsn AS b, replay_lsn AS a FROM pg_stat_replication) x",
+                "SELECT pg_lsn_mi(b, a) FROM (SELECT sent_lsn AS b, replay_lsn AS a FROM pg_stat_replication) x",
+            ),
+            (
+                "SELECT max(now() - xact_start)::text FROM pg_stat_activity",
+                "SELECT CAST(max(pg_time_difference(now(), xact_start) COLLATE pg_interval) AS TEXT) FROM pg_stat_activity",
+            ),
+            (
+                "SELECT * FROM (VALUES ('a'), ('b')) AS tmp(state) CROSS JOIN pg_database",
+                "SELECT * FROM (SELECT column1 AS state FROM (VALUES ('a'), ('b'))) AS tmp CROSS JOIN pg_database",
+            ),
+            (
+                "SELECT active::text, current_timestamp - (backend_start) FROM pg_stat_activity, pg_replication_slots",
+                "SELECT pg_bool_text(active), pg_time_difference(now(), (backend_start)) COLLATE pg_interval FROM pg_stat_activity, pg_replication_slots",
+            ),
             (
                 "SELECT ARRAY(SELECT b.rolname FROM pg_roles b) AS m",
                 "SELECT (SELECT '{' || coalesce(group_concat(b.rolname), '') || '}' FROM pg_roles b) AS m",

@@ -274,10 +274,14 @@ pub struct DatabaseRow {
     pub pages: u64,
     /// Sessions connected to it.
     pub sessions: i32,
-    /// Transactions committed since the process started.
+    /// Transactions of sessions, reading ones too, committed since the process started.
     pub commits: u64,
-    /// Transactions rolled back.
+    /// Transactions of sessions rolled back.
     pub rollbacks: u64,
+    /// Commits that were logged since this node leads.
+    pub logged_commits: u64,
+    /// Commits of foreign programs among them.
+    pub foreign_commits: u64,
     /// Sessions ever.
     pub sessions_total: u64,
     /// Checksum of the database as logged.

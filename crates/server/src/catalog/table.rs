@@ -51,7 +51,7 @@ pub(crate) struct Scope {
 }
 
 impl Table {
-    /// As SQLite is told of it. Log positions and intervals get the collations by which they compare as such.
+    /// As SQLite is told of it. Positions, times and intervals get the collations by which they compare as such.
     fn declaration(&self) -> String {
         let column = |(name, kind): &(&str, &'static PgType)| {
             let collation = match kind.collation() {

@@ -4,15 +4,21 @@ mod activity;
 mod cluster;
 mod constraints;
 mod empty;
+mod files;
+mod locks;
 mod relations;
 mod replication;
 mod roles;
 mod settings;
 mod statistics;
 mod type_rows;
+mod usage;
 
 use super::PgType;
+use super::schema::{PG_CATALOG, PG_TEMP};
 use super::table::Table;
+
+pub(in crate::catalog) use locks::blockers;
 
 /// PostgreSQL's number of UTF8.
 pub(crate) const ENCODING_UTF8: i64 = 6;
@@ -26,6 +32,15 @@ pub(crate) const HEAP: i64 = 2;
 pub(crate) const BTREE: i64 = 403;
 /// The catalog's own tables have oids from here on, below those of users.
 const CATALOG_OIDS: i64 = 12_000;
+
+/// The name of a schema.
+fn namespace_name(oid: i64) -> &'static str {
+    match oid {
+        PG_CATALOG => "pg_catalog",
+        PG_TEMP => "pg_temp",
+        _ => "public",
+    }
+}
 
 /// A column's name and type.
 type Column = (&'static str, &'static PgType);
@@ -42,6 +57,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Table> {
         type_rows::TABLES,
         relations::TABLES,
         constraints::TABLES,
+        locks::TABLES,
+        files::TABLES,
+        usage::TABLES,
         empty::TABLES,
     ]
     .into_iter()

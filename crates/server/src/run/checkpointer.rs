@@ -95,11 +95,14 @@ pub(crate) fn start_checkpointer(node: Arc<Node>) -> std::io::Result<JoinHandle<
             let counter =
                 if requested { &node.checkpoint_counts.requested } else { &node.checkpoint_counts.timed };
             counter.fetch_add(1, Ordering::Relaxed);
+            let begun = Instant::now();
             let made =
                 if node.is_follower() { release_log(&node).map(|_| ()) } else { checkpoint(&node, false) };
             if let Err(error) = &made {
                 tracing::error!(%error, "checkpoint failed; the redo point before it stays in force");
             }
+            let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            node.checkpoint_counts.micros.fetch_add(micros, Ordering::Relaxed);
             last = Instant::now();
             node.checkpoints.complete(number, made.err().map(|error| error.to_string()));
         }

@@ -24,6 +24,7 @@ mod receiving;
 mod replica_catalog;
 mod report;
 mod role;
+mod scrubber;
 mod signals;
 mod stop;
 mod supervise;

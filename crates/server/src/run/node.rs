@@ -16,6 +16,7 @@ use super::StartOptions;
 use super::checkpointer::CheckpointRequests;
 use super::log::NodeLog;
 use super::promotion::PromotionRequests;
+use super::scrubber::Scrubs;
 use crate::replication::ServerPhase;
 
 /// A running node: the parts that sessions, senders and the receiver share.
@@ -44,6 +45,7 @@ pub struct Node {
     pub(crate) checkpoints: Arc<CheckpointRequests>,
     pub(crate) checkpoint_counts: CheckpointCounts,
     pub(crate) promotions: PromotionRequests,
+    pub(crate) scrubs: Scrubs,
     /// End of the last commit that was acknowledged here; for views.
     pub(crate) last_commit: AtomicU64,
 }
@@ -65,6 +67,8 @@ pub(crate) struct NodeParts {
 pub(crate) struct CheckpointCounts {
     pub(crate) timed: AtomicU64,
     pub(crate) requested: AtomicU64,
+    /// Time in them, in microseconds.
+    pub(crate) micros: AtomicU64,
 }
 
 impl Node {
@@ -93,6 +97,7 @@ impl Node {
             checkpoints: Arc::default(),
             checkpoint_counts: CheckpointCounts::default(),
             promotions: PromotionRequests::default(),
+            scrubs: Scrubs::default(),
             last_commit: AtomicU64::new(0),
             options,
             directory,

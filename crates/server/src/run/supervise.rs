@@ -22,6 +22,7 @@ use super::panic::{TASK_THREAD, stop_on_panic};
 use super::promote::{NotPromoted, promote, remove_requests, remove_standby_signal};
 use super::receiving::Receiving;
 use super::role::{Role, find_role};
+use super::scrubber::start_scrubber;
 use super::signals::{Signals, Told};
 use super::stop::Stop;
 use super::{Failure, Init, StartOptions};
@@ -171,6 +172,8 @@ impl Running {
         let node = Arc::clone(&self.node);
         let checkpointer = start_checkpointer(Arc::clone(&node))
             .map_err(|e| Failure::new(format!("could not start the checkpointer: {e}")))?;
+        let scrubber = start_scrubber(Arc::clone(&node))
+            .map_err(|e| Failure::new(format!("could not start the scrubber: {e}")))?;
         let listener = runtime.block_on(listener.into_listener());
         let listener = listener.map_err(|e| Failure::new(format!("could not accept connections: {e}")))?;
         let (stop_listening, listening_stops) = watch::channel(false);
@@ -196,6 +199,9 @@ impl Running {
             }
         };
         self.pid_file.write(&node.directory, PidStatus::Stopping)?;
+        node.scrubs.stop();
+        // a panic there has been reported by its own thread
+        let _ = scrubber.join();
         let ended = match stop {
             Stop::Signal => self.stop(runtime, Stop::Signal),
             other => self.stop(runtime, other),

@@ -65,6 +65,9 @@ pub trait SessionEngine {
     /// A transaction begins, or a statement outside of one: what `now()` says from here on.
     fn transaction_begins(&mut self) {}
 
+    /// A transaction, or a statement outside of one, has ended.
+    fn transaction_ended(&mut self, _committed: bool) {}
+
     /// The error of the SQL function that made the last statement fail, if it was one: SQLite carries only
     /// its message.
     fn take_function_failure(&mut self) -> Option<SqlError> {

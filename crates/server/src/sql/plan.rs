@@ -20,6 +20,8 @@ use super::value::PgType;
 pub(super) struct Column {
     /// Its name.
     pub name: String,
+    /// Whether the name is PostgreSQL's, and SQLite has another.
+    pub is_renamed: bool,
     /// What it is announced as.
     pub pg_type: PgType,
 }
@@ -61,6 +63,8 @@ pub(super) struct TypeHints<'a> {
     pub stated: &'a [Option<PgType>],
     /// Result types of walship's functions.
     pub functions: &'a dyn Fn(&str) -> Option<PgType>,
+    /// Whether the statement asks the catalog anything.
+    pub asks_catalog: bool,
 }
 
 /// Statements of a session that were compiled and are not running, by their text.
@@ -139,7 +143,7 @@ pub(super) fn compile(
         sets_settings: notes.sets_settings,
         rewritten,
     };
-    infer::fill_types(connection, &statement, &mut plan, hints);
+    infer::fill_types(connection, &statement, &mut plan, hints)?;
     Ok(Compiled { plan: Rc::new(plan), statement })
 }
 

@@ -49,7 +49,7 @@ fn postgres_columns() -> Vec<String> {
                  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relnamespace = 11 \
                  UNION ALL SELECT 'column:' || p.proname || ' ' || n || ' ' || t.typname \
                  FROM pg_proc p, unnest(p.proargnames, p.proallargtypes) WITH ORDINALITY AS a(n, o, at) \
-                 JOIN pg_type t ON t.oid = a.o WHERE p.proname LIKE 'pg_control_%'\n";
+                 JOIN pg_type t ON t.oid = a.o WHERE p.proname LIKE 'pg_control_%' OR p.proname = 'pg_ls_waldir'\n";
     let output = run(&programs.join("postgres"), &["--single", "-D", data, "postgres"], query);
     let text = String::from_utf8(output.stdout).unwrap();
     let line = |line: &str| Some(line.split_once("column:")?.1.split_once('"')?.0.to_owned());

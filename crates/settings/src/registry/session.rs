@@ -77,7 +77,7 @@ pub(super) const SETTINGS: &[Definition] = &[
         .one_of("standard_conforming_strings", "on", &["on"])
         .about("whether a backslash in a string is an ordinary character: always"),
     COMPATIBILITY
-        .one_of("escape_string_warning", "on", &["on", "off"])
+        .bool("escape_string_warning", "on")
         .about("accepted; no warnings about backslashes are given"),
     COMPATIBILITY
         .one_of("backslash_quote", "safe_encoding", &["safe_encoding", "on", "off"])

@@ -10,6 +10,7 @@ mod rate;
 mod replay;
 mod snapshot;
 mod table;
+mod views;
 
 use std::time::Duration;
 
@@ -54,4 +55,5 @@ fn main() {
     replay::measure(&mut systems, effort).print("replay: a follower that was away catches up");
     snapshot::measure(&systems, effort).print("snapshot: a new follower's base backup");
     memory::measure(&mut systems).print("peak memory of the whole run");
+    views::measure(effort).print("views of a leader with 20 followers");
 }

@@ -3,7 +3,7 @@ use walship_types::{Lsn, TimelineId, segment_file_name};
 use super::{Nature, function, not_in_recovery, only_in_recovery};
 use crate::catalog::cell::Cell;
 use crate::catalog::function::{Call, Function};
-use crate::catalog::types::{BOOL, NUMERIC, PG_LSN, TEXT, TIMESTAMPTZ, VOID};
+use crate::catalog::types::{BOOL, PG_LSN, TEXT, TIMESTAMPTZ, VOID};
 use crate::catalog::{Positions, ReplayPause, SqlError};
 
 use Nature::{Acts, Pure, Reads};
@@ -22,7 +22,6 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function("pg_last_xact_replay_timestamp", 0, &TIMESTAMPTZ, Reads, |call| {
         Ok(call.scope.source.positions().last_replayed_commit.into())
     }),
-    function("pg_wal_lsn_diff", 2, &NUMERIC, Pure, difference),
     function("pg_lsn", 1, &PG_LSN, Pure, |call| Ok(call.lsn(0)?.to_string().into())),
     function("pg_walfile_name", 1, &TEXT, Reads, |call| Ok(file_and_offset(call)?.0.into())),
     function("pg_walfile_name_offset", 1, &TEXT, Reads, |call| {
@@ -69,18 +68,14 @@ fn set_paused(call: &Call<'_, '_>, paused: bool) -> Result<Cell, SqlError> {
     Ok("".into())
 }
 
-/// Bytes from the second position to the first; negative if the first is the earlier one.
-fn difference(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
-    let (left, right) = (call.lsn(0)?, call.lsn(1)?);
-    let bytes = i128::from(left.0) - i128::from(right.0);
-    // beyond 63 bits only as text, which is how numeric travels anyway
-    Ok(i64::try_from(bytes).map_or_else(|_| Cell::Text(bytes.to_string()), Cell::Int))
-}
-
 /// The name of the segment file, and the offset in it. A position at a segment's very start belongs to the end of the
 /// segment before, as PostgreSQL sees it: a reported position is the end of what was.
 fn file_and_offset(call: &Call<'_, '_>) -> Result<(String, u64), SqlError> {
-    let positions = leader(call)?;
+    if call.scope.source.in_recovery() {
+        return Err(SqlError::new("55000", "recovery is in progress")
+            .with_hint("pg_walfile_name() cannot be executed during recovery."));
+    }
+    let positions = call.scope.source.positions();
     let (lsn, size) = (call.lsn(0)?, call.scope.source.identity().segment_size);
     let last_byte = Lsn(lsn.0.saturating_sub(1));
     let file = segment_file_name(TimelineId(positions.timeline), size.segment_of(last_byte), size);

@@ -1,9 +1,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Nature, function, only_in_recovery};
-use crate::catalog::cell::Cell;
+use crate::catalog::cell::{Cell, array_text};
 use crate::catalog::function::{Call, Function};
-use crate::catalog::types::{BOOL, INT8, TEXT, TIMESTAMPTZ, VOID};
+use crate::catalog::tables::blockers;
+use crate::catalog::types::{BOOL, INT4_ARRAY, INT8, TEXT, TIMESTAMPTZ, VOID};
 use crate::catalog::{DatabaseRow, NewSlot, SqlError};
 
 use Nature::{Acts, Pure, Reads};
@@ -41,6 +42,11 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function("pg_relation_size", 1, &INT8, Reads, |call| relation_size(call, Parts::Own)),
     function("pg_indexes_size", 1, &INT8, Reads, |call| relation_size(call, Parts::Indexes)),
     function("pg_total_relation_size", 1, &INT8, Reads, |call| relation_size(call, Parts::All)),
+    function("pg_blocking_pids", 1, &INT4_ARRAY, Reads, |call| {
+        let pids = blockers(call.scope, pid(call)?);
+        let texts: Vec<String> = pids.iter().map(i32::to_string).collect();
+        Ok(array_text(texts.iter().map(String::as_str)).into())
+    }),
     // there are no advisory locks to hold, so that none is left after it
     function("pg_advisory_unlock_all", 0, &VOID, Pure, |_| Ok("".into())),
     function("pg_stat_clear_snapshot", 0, &VOID, Pure, |_| Ok("".into())),

@@ -53,10 +53,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function("pg_typeof", 1, &TEXT, ReadsNull, |call| Ok(type_of_value(call).into())),
 ];
 
-/// What this is, without pretending: `server_version` has to look like PostgreSQL's for its tools, this need not.
+/// What this is, without pretending; but tools read the number behind the first word to learn what they may ask.
 fn version() -> String {
     format!(
-        "walship {} on SQLite {}, speaks the protocol of PostgreSQL 15",
+        "PostgreSQL 15.0 compatible: walship {} on SQLite {}",
         env!("CARGO_PKG_VERSION"),
         rusqlite::version()
     )

@@ -3,15 +3,15 @@ use std::sync::Arc;
 use regex::{Regex, RegexBuilder};
 
 use super::{Nature, function};
-use crate::catalog::cell::{Cell, interval_text, parse_interval};
+use crate::catalog::cell::Cell;
 use crate::catalog::function::{Call, Function};
-use crate::catalog::types::{BOOL, FLOAT8, INT4, INT8, INTERVAL, NAME, PG_LSN, TEXT, TIMESTAMPTZ};
+use crate::catalog::types::{BOOL, INT4, INT8, NAME, TEXT};
 use crate::catalog::{PgType, SqlError};
 
 use Nature::{Pure, Reads, ReadsNull};
 
 pub(super) static FUNCTIONS: &[Function] = &[
-    function("pg_size_pretty", 1, &TEXT, Pure, |call| Ok(size_pretty(call.integer(0)?).into())),
+    function("pg_size_pretty", 1, &TEXT, Pure, |call| Ok(size_pretty(call.whole(0)?).into())),
     function("pg_size_bytes", 1, &INT8, Pure, size_bytes),
     function("pg_encoding_to_char", 1, &NAME, Pure, |call| {
         Ok(if call.integer(0)? == super::super::tables::ENCODING_UTF8 { "UTF8" } else { "" }.into())
@@ -29,12 +29,6 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Ok(array_items(&call.text(0)).join(&call.text(1)).into())
     }),
     function("regexp", 2, &BOOL, Pure, matches),
-    function("pg_timestamptz", 1, &TIMESTAMPTZ, Pure, |call| Ok(call.timestamp(0)?.into())),
-    function("pg_interval", 1, &INTERVAL, Pure, |call| Ok(interval_text(interval(call, 0)?).into())),
-    function("pg_time_difference", 2, &INTERVAL, Pure, time_difference),
-    function("pg_time_sum", 2, &TIMESTAMPTZ, Pure, time_sum),
-    function("pg_lsn_sum", 2, &PG_LSN, Pure, lsn_sum),
-    function("pg_epoch", 1, &FLOAT8, Pure, epoch),
     function("has_database_privilege", 2, &BOOL, Reads, |_| Ok(true.into())),
     function("has_schema_privilege", 2, &BOOL, Reads, |_| Ok(true.into())),
     function("has_table_privilege", 2, &BOOL, Reads, |_| Ok(true.into())),
@@ -104,7 +98,7 @@ pub(crate) fn quote_identifier(name: &str) -> String {
 }
 
 /// The items of a list in the form `{a,"b c"}`.
-fn array_items(text: &str) -> Vec<String> {
+pub(crate) fn array_items(text: &str) -> Vec<String> {
     let inner = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(text);
     let (mut items, mut item, mut quoted) = (Vec::new(), String::new(), false);
     let mut chars = inner.chars();
@@ -133,48 +127,6 @@ fn matches(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
     };
     let regex: Arc<Regex> = call.kept_for_argument(0, compile)?;
     Ok(regex.is_match(&call.text(1)).into())
-}
-
-fn interval(call: &Call<'_, '_>, index: usize) -> Result<i64, SqlError> {
-    let text = call.text(index);
-    parse_interval(&text)
-        .ok_or_else(|| SqlError::new("22007", format!("invalid input syntax for type interval: \"{text}\"")))
-}
-
-/// A time less a time, or less an interval: PostgreSQL's minus, which SQLite would do on the leading digits.
-fn time_difference(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
-    let left = call.timestamp(0)?;
-    match call.timestamp(1) {
-        Ok(right) => Ok(interval_text(left.0.saturating_sub(right.0)).into()),
-        Err(_) => Ok(walship_types::Timestamp(left.0.saturating_sub(interval(call, 1)?)).into()),
-    }
-}
-
-/// A time and an interval, in whichever order.
-fn time_sum(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
-    let (at, by) = match call.timestamp(0) {
-        Ok(at) => (at, interval(call, 1)?),
-        Err(_) => (call.timestamp(1)?, interval(call, 0)?),
-    };
-    Ok(walship_types::Timestamp(at.0.saturating_add(by)).into())
-}
-
-/// A position so many bytes further on.
-fn lsn_sum(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
-    let (at, bytes) = (call.lsn(0)?, call.integer(1)?);
-    match at.0.checked_add_signed(bytes) {
-        Some(sum) => Ok(walship_types::Lsn(sum).to_string().into()),
-        None => Err(SqlError::new("22003", "pg_lsn out of range")),
-    }
-}
-
-/// Seconds of an interval, or of a time since 1970: `extract(epoch from x)`.
-fn epoch(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
-    let micros = match parse_interval(&call.text(0)) {
-        Some(micros) => micros,
-        None => call.timestamp(0)?.unix_micros(),
-    };
-    Ok((micros as f64 / 1e6).into())
 }
 
 #[cfg(test)]

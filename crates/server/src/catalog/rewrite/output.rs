@@ -1,66 +1,125 @@
-use super::casts::cast;
+use std::collections::HashMap;
+
 use super::lexer::{Kind, Token};
-use crate::catalog::tables;
-use crate::catalog::{PgType, type_of_function, types};
+use super::piece::Piece;
+use crate::catalog::table::Table;
+use crate::catalog::{PgType, SqlError, tables, type_of_function};
 
-/// A piece of the statement being written: the space in front of it, and its text, which may be a whole operand.
-struct Piece {
-    gap: String,
-    text: String,
-    kind: Kind,
-    /// Its type, where it is a position, a time or an interval.
-    of: Option<PgType>,
-}
+/// Types of the names that a statement gives to its own expressions, in lower case.
+type Aliases = HashMap<String, PgType>;
 
-struct Writer<'a> {
+/// Writes a statement anew, from left to right.
+pub(super) struct Writer<'a> {
     sql: &'a str,
     tokens: &'a [Token<'a>],
-    at: usize,
-    done: Vec<Piece>,
-    reads_catalog: bool,
+    pub(super) at: usize,
+    pub(super) done: Vec<Piece>,
+    /// The catalog's tables that the statement names.
+    tables: Vec<&'static Table>,
+    /// Whether it asks the catalog anything.
+    pub(super) asks_catalog: bool,
+    aliases: &'a Aliases,
+    /// Result columns that are written with their table, and have no other name: `d.datname` by `datname`.
+    qualified: HashMap<String, String>,
+    in_order_by: bool,
+    /// Aliases that were met, for another pass: they may be used before they are given.
+    found: Aliases,
+    /// Why it cannot be written, if so.
+    pub(super) refused: Option<SqlError>,
+}
+
+/// What came of a statement.
+pub(super) struct Written {
+    pub(super) sql: String,
+    /// Whether it asks the catalog anything.
+    pub(super) asks_catalog: bool,
 }
 
 /// The statement with every change made.
-pub(super) fn rewritten(sql: &str, tokens: &[Token<'_>]) -> String {
-    let reads_catalog = tokens.iter().any(|token| token.kind == Kind::Word && tables::exists(token.text));
-    let mut writer = Writer { sql, tokens, at: 0, done: Vec::with_capacity(tokens.len()), reads_catalog };
+pub(super) fn rewritten(sql: &str, tokens: &[Token<'_>]) -> Result<Written, SqlError> {
+    let none = Aliases::new();
+    let (written, found) = pass(sql, tokens, &none)?;
+    if found.is_empty() {
+        return Ok(written);
+    }
+    pass(sql, tokens, &found).map(|(written, _)| written)
+}
+
+fn pass(sql: &str, tokens: &[Token<'_>], aliases: &Aliases) -> Result<(Written, Aliases), SqlError> {
+    let named = |table: &&'static Table| {
+        tokens.iter().any(|token| token.kind == Kind::Word && token.text.eq_ignore_ascii_case(table.name))
+    };
+    let tables: Vec<&'static Table> = tables::all().filter(named).collect();
+    let calls = |pair: &[Token<'_>]| {
+        matches!(pair, [name, open] if name.kind == Kind::Word && open.is_symbol("(")
+            && type_of_function(name.text).is_some())
+    };
+    let asks_catalog = !tables.is_empty() || tokens.windows(2).any(calls);
+    let mut writer = Writer {
+        sql,
+        tokens,
+        at: 0,
+        done: Vec::with_capacity(tokens.len()),
+        tables,
+        asks_catalog,
+        aliases,
+        qualified: qualified(tokens),
+        in_order_by: false,
+        found: Aliases::new(),
+        refused: None,
+    };
     while writer.at < tokens.len() {
         writer.step();
     }
-    let mut text: String =
-        writer.done.iter().flat_map(|piece| [piece.gap.as_str(), piece.text.as_str()]).collect();
+    if let Some(refused) = writer.refused {
+        return Err(refused);
+    }
+    let mut text = String::with_capacity(sql.len() * 2);
+    writer.done.iter().for_each(|piece| piece.write(&mut text));
     text.push_str(sql.get(tokens.last().map_or(0, |last| last.end)..).unwrap_or_default());
-    text
+    Ok((Written { sql: text, asks_catalog }, writer.found))
 }
 
 impl<'a> Writer<'a> {
-    fn token(&self, ahead: usize) -> Option<&Token<'a>> {
+    pub(super) fn token(&self, ahead: usize) -> Option<&Token<'a>> {
         self.tokens.get(self.at + ahead)
     }
 
-    fn next_is(&self, ahead: usize, symbol: &str) -> bool {
+    pub(super) fn next_is(&self, ahead: usize, symbol: &str) -> bool {
         self.token(ahead).is_some_and(|token| token.is_symbol(symbol))
     }
 
-    fn word_is(&self, ahead: usize, word: &str) -> bool {
+    pub(super) fn word_is(&self, ahead: usize, word: &str) -> bool {
         self.token(ahead).is_some_and(|token| token.is(word))
     }
 
+    /// Whether the token is a string constant.
+    pub(super) fn string_at(&self, ahead: usize) -> Option<&'a str> {
+        self.token(ahead).filter(|token| token.kind == Kind::String).map(|token| token.text)
+    }
+
     /// The space and comments in front of the current token.
-    fn gap(&self) -> String {
+    pub(super) fn gap(&self) -> String {
         let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at)).map_or(0, |token| token.end);
         let start = self.token(0).map_or(before, |token| token.start);
         self.sql.get(before..start).unwrap_or_default().to_owned()
     }
 
     /// Writes `text` for the next `tokens` tokens.
-    fn write(&mut self, text: impl Into<String>, kind: Kind, tokens: usize) {
+    pub(super) fn write(&mut self, text: impl Into<String>, kind: Kind, tokens: usize) {
         let gap = self.gap();
-        self.done.push(Piece { gap, text: text.into(), kind, of: None });
+        self.done.push(Piece::new(gap, text, kind));
         self.at += tokens;
     }
 
-    fn step(&mut self) {
+    /// Writes an expression for the next `tokens` tokens.
+    fn write_computed(&mut self, text: String, of: PgType, tokens: usize) {
+        let gap = self.gap();
+        self.done.push(Piece::computed(gap, text, Some(of)));
+        self.at += tokens;
+    }
+
+    pub(super) fn step(&mut self) {
         let Some(&token) = self.token(0) else { return };
         match token.kind {
             Kind::Word => self.word(token),
@@ -72,8 +131,16 @@ impl<'a> Writer<'a> {
 
     fn word(&mut self, token: Token<'a>) {
         let bare = self.done.last().is_none_or(|previous| previous.text != ".");
-        let after_as = self.done.last().is_some_and(|previous| previous.text.eq_ignore_ascii_case("as"));
+        let after_as = self.done.last().is_some_and(|previous| previous.is("as"));
         let lower = token.text.to_ascii_lowercase();
+        match lower.as_str() {
+            "by" => self.in_order_by = self.done.last().is_some_and(|previous| previous.is("order")),
+            "select" | "limit" | "from" => self.in_order_by = false,
+            _ => {}
+        }
+        if after_as {
+            return self.write(token.text, Kind::Word, 1);
+        }
         match lower.as_str() {
             "pg_catalog" if bare && self.next_is(1, ".") => {
                 // the space in front of the schema is the one to keep
@@ -92,119 +159,88 @@ impl<'a> Writer<'a> {
             }
             "collate" if self.word_is(1, "pg_catalog") && self.next_is(2, ".") => self.at += 4,
             "collate" if self.token(1).is_some_and(|next| next.text == "\"default\"") => self.at += 2,
-            "current_user" | "session_user" | "current_role" | "current_catalog" | "current_schema"
-                if bare && !after_as && !self.next_is(1, "(") && !self.next_is(1, ".") =>
-            {
-                self.write(format!("{}()", token.text), Kind::Word, 1);
-            }
-            "extract" if self.next_is(1, "(") && self.word_is(2, "epoch") && self.word_is(3, "from") => {
-                self.call("pg_epoch", 4, types::FLOAT8);
-            }
-            "date_part"
-                if self.next_is(1, "(")
-                    && self.token(2).is_some_and(|t| t.text.eq_ignore_ascii_case("'epoch'")) =>
-            {
-                self.call("pg_epoch", 4, types::FLOAT8);
-            }
-            "interval" if self.token(1).is_some_and(|next| next.kind == Kind::String) => {
-                let text = format!("pg_interval({})", self.token(1).map_or("", |next| next.text));
-                self.write(text, Kind::Word, 2);
-                self.mark(types::INTERVAL);
-            }
+            "as" => self.alias(token),
+            "case" => self.case(),
+            "ilike" if self.asks_catalog => self.write("LIKE", Kind::Word, 1),
             "array" if self.next_is(1, "(") && self.word_is(2, "select") => self.array(),
-            _ if self.next_is(1, "(") && type_of_function(&lower).is_some() => self.known_call(token),
+            _ => self.value(token, &lower, bare),
+        }
+    }
+
+    /// A word that is a value: a keyword that stands for one, a constant of a named type, a call, or a column.
+    fn value(&mut self, token: Token<'a>, lower: &str, bare: bool) {
+        let called = self.next_is(1, "(");
+        match lower {
+            "current_user" | "session_user" | "current_role" | "current_catalog" | "current_schema"
+                if bare && !called && !self.next_is(1, ".") =>
+            {
+                self.write_computed(format!("{}()", token.text), PgType::Name, 1);
+            }
+            "current_timestamp" | "localtimestamp" if self.asks_catalog && bare && !called => {
+                self.write_computed("now()".to_owned(), PgType::Timestamptz, 1);
+            }
+            "interval" if self.string_at(1).is_some() => self.interval(),
+            "timestamptz" | "timestamp" if self.string_at(1).is_some() => {
+                let text = format!("pg_timestamptz({})", self.string_at(1).unwrap_or_default());
+                self.write_computed(text, PgType::Timestamptz, 2);
+            }
+            "pg_lsn" if self.string_at(1).is_some() => {
+                let text = format!("pg_lsn({})", self.string_at(1).unwrap_or_default());
+                self.write_computed(text, PgType::PgLsn, 2);
+            }
+            _ if called && self.call_of(token, lower) => {}
             _ => {
-                self.write(token.text, Kind::Word, 1);
-                if let Some(kind) = self.reads_catalog.then(|| column_type(&lower)).flatten() {
-                    self.mark(kind);
+                let alone = self.in_order_by && bare && !called && !self.next_is(1, ".");
+                let whole = self.qualified.get(lower).filter(|_| alone).cloned();
+                self.write(whole.unwrap_or_else(|| token.text.to_owned()), Kind::Word, 1);
+                let of = self.column_type(lower);
+                if let Some(last) = self.done.last_mut() {
+                    last.of = of;
                 }
             }
         }
     }
 
-    fn mark(&mut self, kind: PgType) {
-        if let Some(last) = self.done.last_mut() {
-            last.of = Some(kind);
-        }
-    }
-
-    /// Writes a call of `name` whose arguments begin `tokens` tokens on, as one piece.
-    fn call(&mut self, name: &str, tokens: usize, of: PgType) {
-        let gap = self.gap();
-        self.at += tokens;
-        let from = self.done.len();
-        self.inside();
-        let arguments = self.collapse(from);
-        self.done.push(Piece {
-            gap,
-            text: format!("{name}({}", arguments.trim_start()),
-            kind: Kind::Word,
-            of: Some(of),
-        });
-    }
-
-    /// Writes tokens up to and with the parenthesis that closes the one already passed.
-    fn inside(&mut self) {
-        let mut depth = 1_i32;
-        while let Some(&token) = self.token(0) {
-            if token.is_symbol(")") && depth == 1 {
-                self.write(")", Kind::Symbol, 1);
-                return;
-            }
-            let before = self.at;
-            self.step();
-            // a step over a whole call is balanced
-            if self.at == before + 1 && token.kind == Kind::Symbol {
-                depth += i32::from(token.text == "(") - i32::from(token.text == ")");
-            }
-        }
-    }
-
-    fn collapse(&mut self, from: usize) -> String {
-        self.done.drain(from..).flat_map(|piece| [piece.gap, piece.text]).collect()
-    }
-
-    /// A call of one of the catalog's functions: one piece of the function's type.
-    fn known_call(&mut self, token: Token<'a>) {
-        let Some(of) = type_of_function(token.text) else { return };
-        let compared_before = self.done.last().is_some_and(|previous| is_comparison(&previous.text));
-        self.call(token.text, 2, of);
-        let compared = compared_before || self.token(0).is_some_and(|next| is_comparison(next.text));
-        // neither operand has a column's collation to go by
-        if let Some(last) = self.done.last_mut().filter(|_| of.collation() != "BINARY" && compared) {
-            last.text.push_str(&format!(" COLLATE {}", of.collation()));
-        }
-    }
-
-    /// `ARRAY(SELECT x FROM ...)`: the list as PostgreSQL prints an array. One over another array is none.
-    fn array(&mut self) {
-        let gap = self.gap();
-        let mut ahead = 3;
-        let (mut depth, mut from, mut hopeless) = (0_i32, None, false);
-        while let Some(token) = self.token(ahead) {
-            match token.text {
-                "(" => depth += 1,
-                ")" if depth == 0 => break,
-                ")" => depth -= 1,
-                _ if depth == 0 && from.is_none() && token.is("from") => from = Some(ahead),
-                _ => hopeless |= token.is("any") || token.is("unnest"),
-            }
-            ahead += 1;
-        }
-        let Some(from) = from.filter(|_| !hopeless) else {
-            self.done.push(Piece { gap, text: "NULL".to_owned(), kind: Kind::Word, of: None });
-            self.at += ahead + 1;
-            return;
+    /// `interval '5 min'` and `interval '5' minute`.
+    fn interval(&mut self) {
+        let text = self.string_at(1).unwrap_or_default();
+        let unit =
+            self.token(2).filter(|unit| UNITS.iter().any(|known| unit.is(known))).map(|unit| unit.text);
+        let (text, tokens) = match unit {
+            Some(unit) => (format!("pg_interval({text} || ' {unit}')"), 3),
+            None => (format!("pg_interval({text})"), 2),
         };
-        let end = self.at + from;
-        self.at += 3;
-        let start = self.done.len();
-        while self.at < end {
-            self.step();
+        self.write_computed(text, PgType::Interval, tokens);
+    }
+
+    /// `expression AS name`: from here on the name has the expression's type.
+    fn alias(&mut self, token: Token<'a>) {
+        let of = self.done.last().and_then(|piece| piece.of);
+        if let (Some(of), Some(name)) = (of, self.token(1)) {
+            self.found.insert(name.text.trim_matches('"').to_ascii_lowercase(), of);
         }
-        let item = self.collapse(start);
-        let text = format!("(SELECT '{{' || coalesce(group_concat({}), '') || '}}'", item.trim_start());
-        self.done.push(Piece { gap, text, kind: Kind::Symbol, of: None });
+        self.write(token.text, Kind::Word, 1);
+    }
+
+    /// The type of a column under whichever of the statement's tables, or of an expression that it names itself.
+    fn column_type(&self, name: &str) -> Option<PgType> {
+        let mut columns = self.tables.iter().flat_map(|table| table.columns);
+        let column = columns.find(|(column, _)| *column == name).map(|(_, of)| **of);
+        column.or_else(|| self.aliases.get(name).copied())
+    }
+
+    /// The text of everything written from there on, taken back.
+    pub(super) fn collapse(&mut self, from: usize) -> String {
+        let mut text = String::new();
+        self.done.drain(from..).for_each(|piece| piece.write(&mut text));
+        text
+    }
+
+    /// As [`Self::collapse`], for an argument of one of our functions, which know their arguments' types.
+    pub(super) fn collapse_bare(&mut self, from: usize) -> String {
+        let mut text = String::new();
+        self.done.drain(from..).for_each(|piece| piece.write_bare(&mut text));
+        text
     }
 
     fn symbol(&mut self, token: Token<'a>) {
@@ -214,150 +250,43 @@ impl<'a> Writer<'a> {
                 self.write(matching(token.text).unwrap_or(token.text), Kind::Symbol, 1);
             }
             "-" | "+" if self.operand_before() => self.arithmetic(token.text),
+            "(" if self.word_is(1, "values") && self.named_values() => {}
+            ")" => {
+                self.write(token.text, Kind::Symbol, 1);
+                self.type_parentheses();
+            }
+            _ if is_comparison(token.text) && self.asks_catalog => self.comparison(token),
             _ => self.write(token.text, Kind::Symbol, 1),
         }
     }
-
-    /// Whether what was written last ends an operand, so that an operator is one between two.
-    fn operand_before(&self) -> bool {
-        self.done.last().is_some_and(|last| match last.kind {
-            Kind::Symbol => last.text.ends_with(')'),
-            Kind::Word => !KEYWORDS.iter().any(|word| last.text.eq_ignore_ascii_case(word)),
-            _ => true,
-        })
-    }
-
-    /// Where the operand that was written last begins: a constant, a name with its qualifiers, a call, parentheses.
-    fn operand_start(&self) -> usize {
-        let mut start = self.done.len().saturating_sub(1);
-        let text = |at: usize| self.done.get(at).map_or("", |piece| piece.text.as_str());
-        if text(start) == ")" {
-            let mut depth = 0_i32;
-            loop {
-                depth += i32::from(text(start) == ")") - i32::from(text(start) == "(");
-                if depth <= 0 || start == 0 {
-                    break;
-                }
-                start -= 1;
-            }
-            let named = start.checked_sub(1).and_then(|at| self.done.get(at)).is_some_and(|piece| {
-                matches!(piece.kind, Kind::Word | Kind::Quoted)
-                    && !KEYWORDS.iter().any(|word| piece.text.eq_ignore_ascii_case(word))
-            });
-            start -= usize::from(named);
-        }
-        while start >= 2 && text(start - 1) == "." {
-            start -= 2;
-        }
-        start
-    }
-
-    fn cast(&mut self) {
-        let (type_name, tokens) = self.type_name();
-        let start = self.operand_start();
-        let literal =
-            start + 1 == self.done.len() && self.done.last().is_some_and(|piece| piece.kind == Kind::String);
-        let gap = self.done.get(start).map(|piece| piece.gap.clone()).unwrap_or_default();
-        let operand = self.done.get(start..).unwrap_or_default();
-        let operand: String =
-            operand.iter().flat_map(|piece| [piece.gap.as_str(), piece.text.as_str()]).collect();
-        match cast(&type_name, operand.trim_start(), literal) {
-            Some(text) => {
-                self.done.truncate(start);
-                let of = PgType::from_name(&type_name);
-                self.done.push(Piece { gap, text, kind: Kind::Word, of });
-                self.at += tokens;
-            }
-            None => self.write("::", Kind::Symbol, 1),
-        }
-    }
-
-    /// The name of the type behind `::`, and how many tokens that and the colons are.
-    fn type_name(&self) -> (String, usize) {
-        let mut ahead = 1;
-        if self.word_is(1, "pg_catalog") && self.next_is(2, ".") {
-            ahead = 3;
-        }
-        let mut name = self.token(ahead).map_or("", |token| token.text).trim_matches('"').to_owned();
-        ahead += 1;
-        const TAILS: [&[&str]; 4] =
-            [&["precision"], &["varying"], &["with", "time", "zone"], &["without", "time", "zone"]];
-        for tail in TAILS {
-            if tail.iter().enumerate().all(|(at, word)| self.word_is(ahead + at, word)) {
-                name.push_str(&format!(" {}", tail.join(" ")));
-                ahead += tail.len();
-            }
-        }
-        if self.next_is(ahead, "(") && self.next_is(ahead + 2, ")") {
-            ahead += 3;
-        }
-        if self.next_is(ahead, "[") && self.next_is(ahead + 1, "]") {
-            name.push_str("[]");
-            ahead += 2;
-        }
-        (name, ahead)
-    }
-
-    /// A sum or difference of positions or times becomes a call; any other stays.
-    fn arithmetic(&mut self, operator: &str) {
-        let start = self.operand_start();
-        let left_type = self.done.last().and_then(|piece| piece.of);
-        let minus = self.done.len();
-        self.write(operator, Kind::Symbol, 1);
-        let right_type = self.operand();
-        let names = (left_type.map(|of| of.type_name()), right_type.map(|of| of.type_name()));
-        let function = match (operator, names) {
-            ("-", (Some("pg_lsn"), _) | (_, Some("pg_lsn"))) => ("pg_wal_lsn_diff", types::NUMERIC),
-            (_, (Some("pg_lsn"), _)) => ("pg_lsn_sum", types::PG_LSN),
-            ("-", (Some("timestamptz"), Some("interval"))) => ("pg_time_difference", types::TIMESTAMPTZ),
-            ("-", (Some("timestamptz"), _) | (_, Some("timestamptz"))) => {
-                ("pg_time_difference", types::INTERVAL)
-            }
-            (_, (Some("timestamptz"), _) | (_, Some("timestamptz"))) => ("pg_time_sum", types::TIMESTAMPTZ),
-            _ => return,
-        };
-        let gap = self.done.get(start).map(|piece| piece.gap.clone()).unwrap_or_default();
-        let right = self.collapse(minus + 1);
-        self.done.truncate(minus);
-        let left = self.collapse(start);
-        let mut text = format!("{}({}, {})", function.0, left.trim_start(), right.trim_start());
-        if self.token(0).is_some_and(|next| is_comparison(next.text)) && function.1.collation() != "BINARY" {
-            text.push_str(&format!(" COLLATE {}", function.1.collation()));
-        }
-        self.done.push(Piece { gap, text, kind: Kind::Word, of: Some(function.1) });
-    }
-
-    /// Writes the operand that comes next, with its qualifiers and casts; its type.
-    fn operand(&mut self) -> Option<PgType> {
-        if self.next_is(0, "(") {
-            self.write("(", Kind::Symbol, 1);
-            self.inside();
-        } else {
-            self.step();
-            while self.next_is(0, ".") {
-                self.step();
-                self.step();
-            }
-            if self.next_is(0, "(") {
-                self.write("(", Kind::Symbol, 1);
-                self.inside();
-            }
-        }
-        while self.next_is(0, "::") {
-            self.step();
-        }
-        self.done.last().and_then(|piece| piece.of)
-    }
 }
 
+/// In PostgreSQL, ORDER BY finds a result column by its name; in SQLite it may be ambiguous between tables.
+fn qualified(tokens: &[Token<'_>]) -> HashMap<String, String> {
+    let mut found = HashMap::new();
+    for window in tokens.windows(5) {
+        let [before, table, dot, column, after] = window else { continue };
+        let begins = before.is("select") || before.is_symbol(",");
+        let ends = after.is_symbol(",") || after.is("from");
+        if begins && dot.is_symbol(".") && ends && table.kind == Kind::Word && column.kind == Kind::Word {
+            let whole = format!("{}.{}", table.text, column.text);
+            found.entry(column.text.to_ascii_lowercase()).or_insert(whole);
+        }
+    }
+    found
+}
+
+/// Units that may stand behind the string of an interval.
+const UNITS: [&str; 8] = ["second", "minute", "hour", "day", "seconds", "minutes", "hours", "days"];
+
 /// Words behind which an operand begins rather than ends.
-const KEYWORDS: [&str; 22] = [
+pub(super) const KEYWORDS: [&str; 24] = [
     "select", "where", "and", "or", "not", "on", "when", "then", "else", "case", "in", "by", "having",
-    "limit", "offset", "values", "set", "between", "like", "is", "return", "distinct",
+    "limit", "offset", "values", "set", "between", "like", "is", "return", "distinct", "from", "all",
 ];
 
-fn is_comparison(text: &str) -> bool {
-    matches!(text, "<" | ">" | "<=" | ">=" | "=" | "<>" | "!=") || text.eq_ignore_ascii_case("between")
+pub(super) fn is_comparison(text: &str) -> bool {
+    matches!(text, "<" | ">" | "<=" | ">=" | "=" | "==" | "<>" | "!=")
 }
 
 /// PostgreSQL's operators of regular expressions.
@@ -370,13 +299,6 @@ fn matching(operator: &str) -> Option<&'static str> {
         "~~" => "LIKE",
         _ => return None,
     })
-}
-
-/// The type of a column of the catalog that is a position, a time or an interval under whichever table.
-fn column_type(name: &str) -> Option<PgType> {
-    let special = |of: PgType| matches!(of, PgType::PgLsn | PgType::Timestamptz | PgType::Interval);
-    let mut columns = tables::all().flat_map(|table| table.columns);
-    columns.find(|(column, of)| *column == name && special(**of)).map(|(_, of)| **of)
 }
 
 /// `E'a\nb'` as SQLite writes it, the line break itself between the quotes.

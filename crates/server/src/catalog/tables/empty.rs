@@ -3,7 +3,8 @@
 use super::Column;
 use crate::catalog::table::{Rows, Table};
 use crate::catalog::types::{
-    BOOL, CHAR, FLOAT4, INT4, INT8, NAME, OID, OID_ARRAY, PG_NODE_TREE, REGPROC, TEXT, TEXT_ARRAY,
+    BOOL, CHAR, FLOAT4, INT4, INT8, NAME, OID, OID_ARRAY, PG_LSN, PG_NODE_TREE, REGPROC, TEXT, TEXT_ARRAY,
+    TIMESTAMPTZ, XID,
 };
 
 const fn none(name: &'static str, columns: &'static [Column]) -> Table {
@@ -88,6 +89,45 @@ pub(super) static TABLES: &[Table] = &[
             ("confl_snapshot", &INT8),
             ("confl_bufferpin", &INT8),
             ("confl_deadlock", &INT8),
+        ],
+    ),
+    none(
+        "pg_prepared_xacts",
+        &[
+            ("transaction", &XID),
+            ("gid", &TEXT),
+            ("prepared", &TIMESTAMPTZ),
+            ("owner", &NAME),
+            ("database", &NAME),
+        ],
+    ),
+    none(
+        "pg_stat_subscription",
+        &[
+            ("subid", &OID),
+            ("subname", &NAME),
+            ("pid", &INT4),
+            ("relid", &OID),
+            ("received_lsn", &PG_LSN),
+            ("last_msg_send_time", &TIMESTAMPTZ),
+            ("last_msg_receipt_time", &TIMESTAMPTZ),
+            ("latest_end_lsn", &PG_LSN),
+            ("latest_end_time", &TIMESTAMPTZ),
+        ],
+    ),
+    none(
+        "pg_stat_replication_slots",
+        &[
+            ("slot_name", &TEXT),
+            ("spill_txns", &INT8),
+            ("spill_count", &INT8),
+            ("spill_bytes", &INT8),
+            ("stream_txns", &INT8),
+            ("stream_count", &INT8),
+            ("stream_bytes", &INT8),
+            ("total_txns", &INT8),
+            ("total_bytes", &INT8),
+            ("stats_reset", &TIMESTAMPTZ),
         ],
     ),
     none(

@@ -1,5 +1,5 @@
 use super::type_rows::collation;
-use super::{BTREE, Column, HEAP, OWNER, all, oid_of};
+use super::{BTREE, Column, HEAP, OWNER, all, namespace_name, oid_of};
 use crate::catalog::PgType;
 use crate::catalog::cell::Cell;
 use crate::catalog::functions::{quote_identifier, view_query};
@@ -313,14 +313,6 @@ fn access_methods(_: &Scope) -> Vec<Row> {
         vec![HEAP.into(), "heap".into(), "heap_tableam_handler".into(), "t".into()],
         vec![BTREE.into(), "btree".into(), "bthandler".into(), "i".into()],
     ]
-}
-
-fn namespace_name(oid: i64) -> &'static str {
-    match oid {
-        PG_CATALOG => "pg_catalog",
-        PG_TEMP => "pg_temp",
-        _ => "public",
-    }
 }
 
 fn owner(scope: &Scope) -> Cell {

@@ -35,7 +35,8 @@ fn wal(scope: &Scope) -> Vec<Row> {
     vec![vec![
         counted.records.into(),
         counted.full_pages.into(),
-        counted.bytes.into(),
+        // numeric in PostgreSQL: divided by 1024 it keeps its fraction
+        (counted.bytes as f64).into(),
         counted.buffers_full.into(),
         counted.writes.into(),
         counted.syncs.into(),
@@ -166,6 +167,8 @@ static OURS: &[Column] = &[
     ("verified_time", &TIMESTAMPTZ),
     ("stopped_because", &TEXT),
     ("last_commit_lsn", &PG_LSN),
+    ("commits", &INT8),
+    ("foreign_commits", &INT8),
     ("log_bytes", &INT8),
     ("waiting_writers", &INT4),
     ("writer_pid", &INT4),
@@ -189,6 +192,8 @@ fn ours(scope: &Scope) -> Vec<Row> {
             database.verified_at.into(),
             database.stopped_because.into(),
             database.last_commit.into(),
+            database.logged_commits.into(),
+            database.foreign_commits.into(),
             database.log_bytes.into(),
             database.waiting_writers.into(),
             database.writer_pid.into(),

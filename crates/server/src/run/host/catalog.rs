@@ -3,22 +3,21 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use walship_engine::DatabasesRole;
-use walship_node::{BackendInfo, BackendKind, Interrupt, ReceiverStatus, SenderState, SlotInfo};
+use walship_node::{Interrupt, ReceiverStatus, SenderState, SlotInfo};
 use walship_settings::{Reload, Typed as _};
 use walship_types::{Lsn, Timestamp};
 use walship_wal::RecordKind;
 use walship_wal::payload::RestorePoint;
 
+use super::{activity, databases};
 use crate::catalog::{
-    ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ClientAddress,
-    ControlRow, DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow,
-    RoleRow, SlotRow, SqlError, WalStatistics,
+    ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ControlRow,
+    DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow, RoleRow,
+    SlotRow, SqlError, WalStatistics,
 };
 use crate::run::Node;
 use crate::run::log::NodeLog;
 
-/// The number of the receiver in views: it is no session.
-const RECEIVER_PID: i32 = 0;
 /// PostgreSQL's bootstrap superuser has this oid.
 const BOOTSTRAP_OID: u32 = 10;
 
@@ -71,7 +70,7 @@ impl CatalogSource for Arc<Node> {
     }
 
     fn backends(&self) -> Vec<BackendRow> {
-        self.backends.list().into_iter().map(backend_row).collect()
+        activity::rows(self)
     }
 
     fn replication(&self) -> Vec<ReplicationRow> {
@@ -84,7 +83,7 @@ impl CatalogSource for Arc<Node> {
                 pid: row.pid,
                 user: backend.map(|b| b.user.clone()).unwrap_or_default(),
                 application_name: row.application_name,
-                client: backend.map(client_address).unwrap_or_default(),
+                client: backend.map(activity::client_address).unwrap_or_default(),
                 started_at: backend.map_or(self.started, |b| b.started),
                 state: row.state.as_str(),
                 sent: position(row.sent),
@@ -110,7 +109,7 @@ impl CatalogSource for Arc<Node> {
         let positions = self.log().positions();
         let timeline = self.log().history().timeline;
         Some(ReceiverRow {
-            pid: RECEIVER_PID,
+            pid: activity::RECEIVER_PID,
             status: receiver.status.as_str(),
             receive_start: receiver.start,
             receive_start_timeline: receiver.start_timeline.unwrap_or(timeline),
@@ -133,48 +132,30 @@ impl CatalogSource for Arc<Node> {
     }
 
     fn databases(&self) -> Vec<DatabaseRow> {
-        let stopped = match self.log() {
-            NodeLog::Follower(log) => log.replay.map(|worker| worker.status().stopped).unwrap_or_default(),
-            NodeLog::Leader(_) => Vec::new(),
-        };
-        let backends = self.backends.list();
-        let rows = self.databases.list().into_iter().map(|info| {
-            let name = info.name.as_str().to_owned();
-            let connected = backends.iter().filter(|b| b.database.as_deref() == Some(&name)).count();
-            let open = self.databases.get(&name).ok();
-            let hashes = open.and_then(|database| database.hashes());
-            DatabaseRow {
-                id: info.id.0,
-                page_size: u32::try_from(info.page_size.bytes()).unwrap_or(0),
-                pages: u64::from(info.pages),
-                sessions: i32::try_from(connected).unwrap_or(i32::MAX),
-                commits: info.commits,
-                checksum: hashes.map_or(0, |hashes| hashes.lock().hashes.checksum()),
-                stopped_because: stopped
-                    .iter()
-                    .find(|stop| stop.database == name)
-                    .map(|stop| stop.message.clone())
-                    .or(info.closed),
-                last_commit: info.last_commit.is_valid().then_some(info.last_commit),
-                waiting_writers: i32::try_from(info.writers_waiting).unwrap_or(i32::MAX),
-                sqlite_wal_bytes: info.wal_bytes,
-                sqlite_wal_pending_frames: u64::from(info.wal_frames.saturating_sub(info.wal_backfilled)),
-                name,
-                ..DatabaseRow::default()
-            }
-        });
-        rows.collect()
+        databases::rows(self)
     }
 
     fn wal_statistics(&self) -> WalStatistics {
-        let bytes = self.log().positions().insert.get().saturating_distance_from(self.started_at_lsn);
-        WalStatistics { bytes, ..WalStatistics::default() }
+        // a follower generates no log, it only receives some
+        let NodeLog::Leader(writer) = self.log() else { return WalStatistics::default() };
+        let counted = writer.statistics();
+        WalStatistics {
+            records: counted.records,
+            full_pages: self.databases.list().iter().map(|info| info.full_pages).sum(),
+            bytes: writer.positions().insert.get().saturating_distance_from(self.started_at_lsn),
+            buffers_full: counted.buffers_full,
+            writes: counted.writes,
+            syncs: counted.syncs,
+            write_time: counted.write_time,
+            sync_time: counted.sync_time,
+        }
     }
 
     fn checkpoint_statistics(&self) -> CheckpointStatistics {
         CheckpointStatistics {
             timed: self.checkpoint_counts.timed.load(Ordering::Relaxed),
             requested: self.checkpoint_counts.requested.load(Ordering::Relaxed),
+            write_time: Duration::from_micros(self.checkpoint_counts.micros.load(Ordering::Relaxed)),
             ..CheckpointStatistics::default()
         }
     }
@@ -332,35 +313,6 @@ fn slot_error(error: &walship_node::NodeError) -> SqlError {
             }
         }
         other => SqlError::new("58030", other.to_string()),
-    }
-}
-
-fn client_address(backend: &BackendInfo) -> ClientAddress {
-    match backend.client_address {
-        Some(address) => ClientAddress { address: Some(address.ip()), port: Some(i32::from(address.port())) },
-        None => ClientAddress { address: None, port: Some(-1) },
-    }
-}
-
-fn backend_row(backend: BackendInfo) -> BackendRow {
-    BackendRow {
-        pid: backend.pid,
-        client: client_address(&backend),
-        database: backend.database,
-        user: Some(backend.user),
-        application_name: backend.application_name,
-        started_at: backend.started,
-        transaction_started_at: backend.transaction_started,
-        statement_started_at: backend.query_started,
-        state_changed_at: Some(backend.state_changed),
-        wait: backend.wait,
-        state: Some(backend.state),
-        query: backend.query,
-        kind: match backend.kind {
-            BackendKind::Client => "client backend",
-            BackendKind::WalSender => "walsender",
-        },
-        tls: false,
     }
 }
 

@@ -1,7 +1,9 @@
 //! The node as its SQL sessions, replication connections and catalog see it.
 
+mod activity;
 mod backup;
 mod catalog;
+mod databases;
 mod door;
 mod replication;
 mod slots;

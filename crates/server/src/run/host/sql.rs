@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use walship_engine::{EngineError, EngineErrorKind, Session, StatementEnd, WaitLimits};
-use walship_node::{BackendGuard, BackendKind, BackendStart, BackendState, Interrupt, check_slot_name};
+use walship_node::{
+    BackendGuard, BackendKind, BackendStart, BackendState, Interrupt, WaitShown, check_slot_name,
+};
 use walship_settings::{AutoConf, SessionIdentity, SessionSettings, SynchronousCommit, Typed as _};
 use walship_types::{DatabaseName, Lsn, PageSize, Timestamp};
 use walship_wal::{PositionWatch, WaitOutcome};
 
+use super::activity::TURN_WAIT;
 use crate::catalog::{self, SessionContext};
 use crate::listen::{ClientAddress, StartupParameters};
 use crate::replication::ServerPhase;
@@ -66,10 +69,11 @@ impl SessionHost for Arc<Node> {
 
     fn open(&self, start: &SessionStart) -> Result<Box<dyn SessionEngine>, SqlError> {
         let name = start.parameters.database().unwrap_or_default();
-        let session = self
+        let mut session = self
             .databases
             .session(name)
             .map_err(|e| engine_error(self, &e).with_severity(Severity::Fatal))?;
+        session.set_number(start.pid);
         let context = Arc::new(SessionContext::new(start.pid, name, Arc::clone(&start.settings), None));
         catalog::install(session.connection(), Arc::new(Arc::clone(self)), Arc::clone(&context))
             .map_err(|e| SqlError::fatal(SqlState::INTERNAL_ERROR, e.to_string()))?;
@@ -113,6 +117,7 @@ impl SessionHost for Arc<Node> {
             .with_hint("WAIT FOR LSN waits for replay on a follower"));
         };
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let _shown = self.backends.waiting(start.pid, "IPC", "WaitForWalReplay");
         match wait(&replay, lsn, deadline, &start.signals) {
             WaitOutcome::Reached => Ok(true),
             WaitOutcome::TimedOut => Ok(false),
@@ -237,6 +242,12 @@ impl NodeSession {
         }
         Ok(end.commit)
     }
+
+    /// Shows that the session waits for its turn, if it is going to.
+    fn shown_waiting(&self) -> Option<WaitShown> {
+        let (class, name) = TURN_WAIT;
+        self.session.would_wait().then(|| self.node.backends.waiting(self.start.pid, class, name))
+    }
 }
 
 fn wait_limits(limits: TurnLimits<'_>) -> WaitLimits<'_> {
@@ -250,6 +261,7 @@ impl SessionEngine for NodeSession {
 
     fn before_write(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError> {
         self.follow_settings();
+        let _shown = self.shown_waiting();
         self.session.before_write(&wait_limits(limits)).map_err(|e| engine_error(&self.node, &e))
     }
 
@@ -259,13 +271,19 @@ impl SessionEngine for NodeSession {
         statement: &mut (dyn FnMut() + Send),
     ) -> Result<Option<Lsn>, SqlError> {
         self.follow_settings();
+        let _shown = self.shown_waiting();
         let end = self.session.run_queued(&wait_limits(limits), statement);
         self.note_end(end)
     }
 
     fn before_vacuum(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError> {
         self.follow_settings();
+        let _shown = self.shown_waiting();
         self.session.before_vacuum(&wait_limits(limits)).map_err(|e| engine_error(&self.node, &e))
+    }
+
+    fn transaction_ended(&mut self, committed: bool) {
+        self.session.database().count_transaction(committed);
     }
 
     fn transaction_begins(&mut self) {
@@ -335,7 +353,11 @@ impl Registration for NodeRegistration {
             }),
             Activity::IdleInTransaction => self.0.update(|info| info.state = BackendState::IdleInTransaction),
             Activity::IdleInFailedTransaction => {
-                self.0.update(|info| info.state = BackendState::IdleInTransactionAborted);
+                // what it did is undone: as in PostgreSQL it is in no transaction
+                self.0.update(|info| {
+                    info.state = BackendState::IdleInTransactionAborted;
+                    info.transaction_started = None;
+                });
             }
         }
     }

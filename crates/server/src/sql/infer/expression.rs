@@ -67,9 +67,12 @@ impl Walk<'_> {
     fn predicate(&mut self, expression: &Expr<'_>) {
         match expression {
             Expr::Between { lhs, start, end, .. } => {
-                let known = self.expression(lhs, None);
-                let known = self.expression(start, known).or(known);
-                self.expression(end, known);
+                let first = self.expression(lhs, None);
+                let least = self.expression(start, first);
+                let known = least.or(first);
+                let most = self.expression(end, known);
+                self.check_operator(Operator::GreaterEquals, (lhs, first), (start, least));
+                self.check_operator(Operator::LessEquals, (lhs, first), (end, most));
                 if is_parameter(lhs) {
                     self.expression(lhs, known);
                 }
@@ -77,7 +80,9 @@ impl Walk<'_> {
             Expr::InList { lhs, rhs, .. } => {
                 let mut known = self.expression(lhs, None);
                 for item in rhs.unwrap_or_default() {
-                    known = known.or(self.expression(item, known));
+                    let found = self.expression(item, known);
+                    self.check_operator(Operator::Equals, (lhs, known), (item, found));
+                    known = known.or(found);
                 }
                 if is_parameter(lhs) {
                     self.expression(lhs, known);
@@ -125,6 +130,7 @@ impl Walk<'_> {
         let known = self.expression(left, None);
         let other = self.expression(right, known.map(widened));
         let known = if is_parameter(left) { self.expression(left, other.map(widened)) } else { known };
+        self.check_operator(operator, (left, known), (right, other));
         match operator {
             Op::Add | Op::Subtract | Op::Multiply | Op::Divide | Op::Modulus => arithmetic(known?, other?),
             _ => Some(PgType::Bool),
@@ -140,6 +146,7 @@ impl Walk<'_> {
         let mut common = None;
         for (at, item) in arguments.iter().enumerate() {
             let found = self.expression(item, argument(name, at));
+            self.check_argument(name, found);
             if at >= from && name != "nullif" || at == 0 && from == 0 {
                 common = unified(common, found);
             }
@@ -173,7 +180,10 @@ impl Walk<'_> {
         let tested = base.and_then(|base| self.expression(base, None));
         let mut common = None;
         for (when, then) in pairs {
-            self.expression(when, if base.is_some() { tested } else { Some(PgType::Bool) });
+            let found = self.expression(when, if base.is_some() { tested } else { Some(PgType::Bool) });
+            if let Some(base) = base {
+                self.check_operator(Operator::Equals, (base, tested), (when, found));
+            }
             common = unified(common, self.expression(then, expected));
         }
         if let Some(otherwise) = otherwise {

@@ -112,6 +112,8 @@ const BYTEA: &[&str] = &["zeroblob", "randomblob", "unhex", "jsonb"];
 const BOOL: &[&str] = &["glob", "like"];
 const ARGUMENTS: &[&str] = &[
     "coalesce",
+    "greatest",
+    "least",
     "ifnull",
     "min",
     "max",
@@ -146,8 +148,8 @@ pub(super) fn builtin(name: &str) -> Option<Returns> {
         return Some(Returns::Type(*pg_type));
     }
     match name {
-        // the first argument is a condition
-        "iif" | "if" => Some(Returns::Arguments(1)),
+        // the first argument is a condition, or a unit
+        "iif" | "if" | "date_trunc" => Some(Returns::Arguments(1)),
         name if ARGUMENTS.contains(&name) => Some(Returns::Arguments(0)),
         _ => None,
     }

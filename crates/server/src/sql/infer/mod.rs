@@ -6,6 +6,8 @@
 
 mod expression;
 mod functions;
+mod names;
+mod operands;
 mod scope;
 mod statement;
 
@@ -16,17 +18,19 @@ use sqlite3_parser::lexer::sql::Parser;
 use sqlite3_parser::{Bump, FallibleIterator};
 
 use self::statement::Walk;
+use super::error::SqlError;
 use super::plan::{Column, Plan, TypeHints};
 use super::statement::Statement;
 use super::value::PgType;
 
-/// Fills in the plan's result and parameter types.
+/// Fills in the plan's result and parameter types. In questions about the catalog, an operator that would give a wrong
+/// number is an error.
 pub(super) fn fill_types(
     connection: &Connection,
     statement: &Statement,
     plan: &mut Plan,
     hints: TypeHints<'_>,
-) {
+) -> Result<(), SqlError> {
     let mut columns: Vec<Option<PgType>> = (0..statement.column_count())
         .map(|column| statement.column_declared_type(column))
         .map(|declared| declared.filter(|declared| !declared.is_empty()))
@@ -41,35 +45,48 @@ pub(super) fn fill_types(
         }
     }
     let unknown = columns.iter().chain(&parameters).any(Option::is_none);
-    if unknown && !statement.is_explain() {
-        walk(connection, &plan.rewritten.text, hints, &mut parameters, &mut columns);
+    let mut names = Vec::new();
+    if (unknown || hints.asks_catalog) && !statement.is_explain() {
+        names = walk(connection, &plan.rewritten.text, hints, &mut parameters, &mut columns)?;
     }
+    names.resize(columns.len(), None);
     plan.columns = columns
         .into_iter()
+        .zip(names)
         .enumerate()
-        .map(|(at, pg_type)| Column {
-            name: statement.column_name(at),
+        .map(|(at, (pg_type, name))| Column {
+            is_renamed: name.is_some(),
+            name: name.unwrap_or_else(|| statement.column_name(at)),
             pg_type: pg_type.unwrap_or(PgType::Text),
         })
         .collect();
     plan.parameters = parameters.into_iter().map(|pg_type| pg_type.unwrap_or(PgType::Text)).collect();
+    Ok(())
 }
 
+/// Returns the names of result columns that are not to be SQLite's.
 fn walk(
     connection: &Connection,
     text: &str,
     hints: TypeHints<'_>,
     parameters: &mut [Option<PgType>],
     columns: &mut [Option<PgType>],
-) {
+) -> Result<Vec<Option<String>>, SqlError> {
     let mut found = parameters.to_vec();
     // the parser is somebody else's and may panic on what it does not expect; then all is text
     let results = catch_unwind(AssertUnwindSafe(|| {
         let bump = Bump::new();
         let command = Parser::new(&bump, text.as_bytes()).next().ok().flatten()?;
-        Walk::new(connection, hints.functions, &mut found).command(&command)
+        let mut walk = Walk::new(connection, hints, &mut found);
+        let types = walk.command(&command);
+        let names =
+            if hints.asks_catalog { names::result_names(&command, columns.len()) } else { Vec::new() };
+        Some((types, names, walk.refused))
     }));
-    let Ok(results) = results else { return };
+    let Ok(Some((results, names, refused))) = results else { return Ok(Vec::new()) };
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
     parameters.copy_from_slice(&found);
     // a star that the walk could not expand shifts what is behind it
     if let Some(results) = results.filter(|results| results.len() == columns.len()) {
@@ -79,6 +96,7 @@ fn walk(
             }
         }
     }
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -104,7 +122,7 @@ mod tests {
         let guard = Guard::install(&connection, Arc::new(Signals::new(Box::new(|| {}))));
         let functions = |name: &str| (name == "pg_is_in_recovery").then_some(PgType::Bool);
         let tokens = split(sql);
-        let hints = TypeHints { stated: &[], functions: &functions };
+        let hints = TypeHints { stated: &[], functions: &functions, asks_catalog: false };
         let plan = compile(&connection, &guard, sql, &tokens[0], plan_key(sql, &tokens[0], &[]), hints)
             .unwrap()
             .plan;

@@ -1,5 +1,6 @@
 use rusqlite::Connection;
 
+use crate::catalog;
 use crate::sql::statement::declared_type;
 use crate::sql::value::PgType;
 
@@ -43,6 +44,10 @@ impl Source {
                 .iter()
                 .find(|(known, _)| known.eq_ignore_ascii_case(name))
                 .map(|(_, pg_type)| *pg_type),
+            Content::Table(table) if catalog::column_types(table).is_some() => {
+                let columns = catalog_columns(table)?;
+                columns.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, of)| of)
+            }
             Content::Table(table) => match declared_type(connection, table, name) {
                 Some(declared) if declared.is_empty() => Some(None),
                 Some(declared) => Some(Some(PgType::from_declaration(&declared))),
@@ -58,9 +63,16 @@ impl Source {
     pub(super) fn columns(&self, connection: &Connection) -> Option<Vec<NamedType>> {
         match &self.content {
             Content::Columns(columns) => Some(columns.clone()),
-            Content::Table(table) => table_columns(connection, table),
+            Content::Table(table) => catalog_columns(table).or_else(|| table_columns(connection, table)),
         }
     }
+}
+
+/// Columns of one of the catalog's tables, which SQLite's schema does not list; a table of the same name in the
+/// database would hide it.
+fn catalog_columns(table: &str) -> Option<Vec<NamedType>> {
+    let columns = catalog::column_types(table)?;
+    Some(columns.iter().map(|(name, of)| ((*name).to_owned(), Some(of.announced()))).collect())
 }
 
 /// Columns of a table or view, as a star shows them.

@@ -6,6 +6,8 @@ use sqlite3_parser::ast::{
 
 use super::expression::unified;
 use super::scope::{Content, NamedType, Source, table_columns, unquoted};
+use crate::sql::error::SqlError;
+use crate::sql::plan::TypeHints;
 use crate::sql::value::PgType;
 
 /// A walk over one statement.
@@ -17,15 +19,27 @@ pub(super) struct Walk<'w> {
     scopes: Vec<Vec<Source>>,
     // common table expressions in sight, the innermost last
     common: Vec<(String, Vec<NamedType>)>,
+    // whether operators have to be PostgreSQL's
+    pub(super) asks_catalog: bool,
+    // the first operator that is none of them
+    pub(super) refused: Option<SqlError>,
 }
 
 impl<'w> Walk<'w> {
     pub(super) fn new(
         connection: &'w Connection,
-        functions: &'w dyn Fn(&str) -> Option<PgType>,
+        hints: TypeHints<'w>,
         parameters: &'w mut Vec<Option<PgType>>,
     ) -> Walk<'w> {
-        Walk { connection, functions, parameters, scopes: Vec::new(), common: Vec::new() }
+        Walk {
+            connection,
+            functions: hints.functions,
+            parameters,
+            scopes: Vec::new(),
+            common: Vec::new(),
+            asks_catalog: hints.asks_catalog,
+            refused: None,
+        }
     }
 
     /// Types of the result; `None` where the statement has none.

@@ -64,6 +64,7 @@ pub fn run_session<S: Read + Write>(stream: S, connecting: Connecting) -> Result
         has_read: false,
         skips_to_sync: false,
         is_active: false,
+        was_undone: false,
         settings_changed: false,
         told_cluster: 0,
     };

@@ -148,7 +148,9 @@ impl<S: Read + Write> Session<S> {
 
     fn run_error(&mut self, plan: &Plan, failure: &SqliteFailure) -> SqlError {
         if let Some(failure) = self.engine.take_function_failure() {
-            return failure;
+            // a function that was interrupted does not know whether the session is to end with it
+            let interrupted = failure.state() == SqlState::QUERY_CANCELED;
+            return self.start.signals.check().err().filter(|_| interrupted).unwrap_or(failure);
         }
         // an interrupt has a reason that SQLite does not know
         match self.start.signals.check() {
@@ -170,7 +172,10 @@ impl<S: Read + Write> Session<S> {
 
 fn same_columns(announced: &[Column], statement: &Statement) -> bool {
     announced.len() == statement.column_count()
-        && announced.iter().enumerate().all(|(at, column)| column.name == statement.column_name(at))
+        && announced
+            .iter()
+            .enumerate()
+            .all(|(at, column)| column.is_renamed || column.name == statement.column_name(at))
 }
 
 /// Appends a RowDescription.
@@ -226,8 +231,10 @@ pub(super) fn text_result(
     describes: bool,
 ) {
     if describes {
-        let columns: Vec<Column> =
-            names.iter().map(|name| Column { name: (*name).to_owned(), pg_type: PgType::Text }).collect();
+        let columns: Vec<Column> = names
+            .iter()
+            .map(|name| Column { name: (*name).to_owned(), is_renamed: false, pg_type: PgType::Text })
+            .collect();
         describe_row(output, &columns, &[]);
     }
     for row in rows {

@@ -283,7 +283,7 @@ const PREPARED_MAX: usize = 10_000;
 
 fn command_columns<S: Read + Write>(command: Option<&Command>) -> Vec<Column> {
     let names = command.map(Session::<S>::command_columns).unwrap_or_default();
-    names.into_iter().map(|name| Column { name, pg_type: PgType::Text }).collect()
+    names.into_iter().map(|name| Column { name, is_renamed: false, pg_type: PgType::Text }).collect()
 }
 
 fn describe_columns(output: &mut Vec<u8>, columns: &[Column], formats: &[i16]) {

@@ -71,6 +71,8 @@ struct Session<S> {
     skips_to_sync: bool,
     /// Whether a statement has been begun since the client was last told that we are ready.
     is_active: bool,
+    /// Whether what has been done since the client was last told that we are ready was undone, for statistics.
+    was_undone: bool,
     /// Whether a setting may have changed that the client is told about.
     settings_changed: bool,
     /// The cluster's settings when the client was last told: another address means a reload.
@@ -212,6 +214,9 @@ impl<S: Read + Write> Session<S> {
         if std::mem::take(&mut self.is_active) {
             self.clock.disarm();
             self.start.signals.finish();
+            if self.transaction.status() == TransactionStatus::Idle {
+                self.engine.transaction_ended(!std::mem::take(&mut self.was_undone));
+            }
             self.registration.activity(match self.transaction.status() {
                 TransactionStatus::Idle => Activity::Idle,
                 TransactionStatus::InTransaction => Activity::IdleInTransaction,
@@ -259,6 +264,7 @@ impl<S: Read + Write> Session<S> {
     /// An error that does not end the session: the client is told and the transaction fails.
     fn report(&mut self, error: &SqlError) {
         wire::put_error(&mut self.channel.output, error.report());
+        self.was_undone = true;
         self.fail_transaction();
     }
 

@@ -98,21 +98,25 @@ impl<S: Read + Write> Session<S> {
         }
         let host = &self.host;
         let functions = |name: &str| host.function_type(name);
-        let hints = TypeHints { stated, functions: &functions };
+        let hints = TypeHints { stated, functions: &functions, asks_catalog: false };
         let connection = self.engine.connection();
         // questions about the catalog are put into SQLite's grammar first
         let Some(asked) = catalog::rewrite(source_of(text, tokens))? else {
-            return compile(connection, &self.guard, text, tokens, key, hints);
+            return compile(connection, &self.guard, text, tokens, key, hints).map_err(catalog::with_advice);
         };
         let statements = split(&asked.sql);
         let asked_tokens = statements.first().map(Vec::as_slice).unwrap_or_default();
-        compile(connection, &self.guard, &asked.sql, asked_tokens, key.clone(), hints).map_err(|error| {
-            // the client's own text says where, if it fails in the same way
-            match compile(connection, &self.guard, text, tokens, key, hints) {
-                Err(own) if own.state() == error.state() => own,
-                _ => error.at(None),
-            }
-        })
+        let asked_hints = TypeHints { asks_catalog: asked.asks_catalog, ..hints };
+        compile(connection, &self.guard, &asked.sql, asked_tokens, key.clone(), asked_hints).map_err(
+            |error| {
+                // the client's own text says where, if it fails in the same way
+                let shown = match compile(connection, &self.guard, text, tokens, key, hints) {
+                    Err(own) if own.state() == error.state() => own,
+                    _ => error.at(None),
+                };
+                catalog::with_advice(shown)
+            },
+        )
     }
 }
 

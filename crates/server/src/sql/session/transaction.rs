@@ -248,6 +248,7 @@ impl<S: Read + Write> Session<S> {
             tracing::warn!(%error, "could not end a transaction that was rolled back");
         }
         if self.transaction.is_open() {
+            self.was_undone = true;
             self.start.settings.lock().rollback();
             self.settings_changed = true;
         }
@@ -295,6 +296,7 @@ impl<S: Read + Write> Session<S> {
         let modes = TransactionModes { read_only: self.transaction.read_only, immediate: false };
         if commits && self.transaction.is_open() {
             self.commit_work()?;
+            self.was_undone = false;
         } else {
             self.roll_back();
         }

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use walship_protocol::wire::SqlState;
 
-use super::{PgType, datetime, numeric};
+use super::{PgType, array, datetime, numeric};
 use crate::sql::error::SqlError;
 use crate::sql::statement::Value;
 
@@ -43,6 +43,10 @@ pub(crate) fn encode_text(announced: PgType, value: Value<'_>, out: &mut Vec<u8>
         (_, Value::Blob(bytes)) => hex(bytes, out),
         (PgType::Text | PgType::Varchar | PgType::BpChar | PgType::Json, Value::Real(value)) => {
             sqlite_real(value, out);
+        }
+        // numeric has no exponents
+        (PgType::Numeric, Value::Real(value)) if value.fract() == 0.0 && value.abs() < 9.2e18 => {
+            plain(Value::Integer(value as i64), out);
         }
         (_, value) => plain(value, out),
     }
@@ -95,7 +99,9 @@ pub(crate) fn encode_binary(announced: PgType, value: Value<'_>, out: &mut Vec<u
             out.push(text.bytes().next().unwrap_or(0));
         }),
         PgType::Void => Some(()),
-        _ => None,
+        other => {
+            other.element().and_then(|element| text(value).and_then(|text| array::encode(text, element, out)))
+        }
     };
     fits.ok_or(Mismatch { stored: stored(value), announced })
 }

@@ -4,6 +4,7 @@
 //! as that type ([`encode_text`], [`encode_binary`]) and parameters decoded from
 //! it ([`decode`]).
 
+mod array;
 mod datetime;
 mod decode;
 mod encode;
