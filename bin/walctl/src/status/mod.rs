@@ -1,8 +1,13 @@
 //! `walctl status`: what nodes say of themselves, and what is wrong with that.
 
+mod page;
 mod problems;
 mod query;
+mod rates;
+mod terminal;
 mod text;
+mod topology;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +22,8 @@ use crate::failure::Failure;
 
 /// Longest time that a node may take to say everything.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Nodes are not to be asked more often.
+const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// Show the state of one or more running nodes
 ///
@@ -33,9 +40,18 @@ pub(crate) struct Arguments {
     #[arg(short = 'D', long = "pgdata", value_name = "DIR")]
     directory: Option<PathBuf>,
 
-    /// Print JSON
+    /// Print JSON; with --watch one object on each line
     #[arg(long)]
     json: bool,
+
+    /// Show it again every so many seconds, as a live page on a terminal, until q or Ctrl-C; elsewhere only when
+    /// something has changed
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
+    watch: Option<f64>,
+
+    /// With --watch: end after so many looks
+    #[arg(long, value_name = "N", requires = "watch")]
+    count: Option<u64>,
 
     #[command(flatten)]
     connection: ConnectionOptions,
@@ -49,6 +65,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else if targets.is_empty() {
         targets.push(arguments.connection.target()?);
     }
+    if let Some(seconds) = arguments.watch {
+        let every = Duration::try_from_secs_f64(seconds).ok().filter(|every| *every >= WATCH_INTERVAL_MIN);
+        let every = every
+            .ok_or_else(|| Failure::usage(format!("--watch takes 0.1 or more seconds, not {seconds}")))?;
+        return watch::run(targets, &watch::Options { every, json: arguments.json, count: arguments.count });
+    }
     let nodes = block_on(async {
         let mut nodes = Vec::new();
         for target in &targets {
@@ -56,13 +78,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Ok(nodes)
     })?;
-    let problems = problems::all(&nodes);
-    if arguments.json {
+    report(&nodes, arguments.json)
+}
+
+/// Prints what the nodes say; a failure if something is wrong.
+fn report(nodes: &[Value], json: bool) -> Result<(), Failure> {
+    let problems = problems::all(nodes);
+    if json {
         println!("{:#}", json!({ "nodes": nodes, "problems": problems }));
     } else {
         print!("{}", nodes.iter().map(text::node).collect::<Vec<_>>().join("\n"));
     }
-    match problems.as_slice() {
+    verdict(&problems)
+}
+
+fn verdict(problems: &[String]) -> Result<(), Failure> {
+    match problems {
         [] => Ok(()),
         [only] => Err(Failure::new(only)),
         several => Err(Failure::new(several.join("; "))),

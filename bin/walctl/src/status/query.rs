@@ -15,9 +15,13 @@ const FOLLOWER_POSITIONS: &str = "SELECT pg_last_wal_receive_lsn() AS receive_ls
      CASE WHEN pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() THEN 0 \
      ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END AS replay_lag_seconds";
 const DATABASES: &str = "SELECT datname AS name, page_size, pages, checksum, verified_lsn, verified_time, \
-     last_commit_lsn, stopped_because FROM walship_stat_database ORDER BY datname";
-const FOLLOWERS: &str = "SELECT application_name AS name, state, sync_state, sent_lsn, write_lsn, flush_lsn, \
-     replay_lsn, replay_lag FROM pg_stat_replication ORDER BY application_name";
+     last_commit_lsn, stopped_because, commits, log_bytes, waiting_writers, writer_pid, oldest_reader_pid, \
+     oldest_reader_holds_bytes FROM walship_stat_database ORDER BY datname";
+const FOLLOWERS: &str = "SELECT application_name AS name, client_addr, state, sync_state, sent_lsn, write_lsn, \
+     flush_lsn, replay_lsn, replay_lag FROM pg_stat_replication ORDER BY application_name";
+const WAITS: &str = "SELECT pid, datname, application_name, wait_event_type, wait_event, \
+     pg_blocking_pids(pid) AS blocked_by, extract(epoch FROM clock_timestamp() - query_start) AS seconds, query \
+     FROM pg_stat_activity WHERE wait_event_type IN ('Lock', 'IPC') ORDER BY query_start";
 const RECEIVER: &str = "SELECT status, written_lsn, flushed_lsn, latest_end_lsn, last_msg_receipt_time, slot_name, \
      sender_host, sender_port FROM pg_stat_wal_receiver";
 
@@ -41,6 +45,7 @@ pub(super) async fn node(target: &Target) -> Result<Value, Failure> {
         "followers": all(&mut sql, FOLLOWERS).await?,
         "slots": slots(&mut sql).await?,
         "receiver": all(&mut sql, RECEIVER).await?.into_iter().next(),
+        "waits": all(&mut sql, WAITS).await?,
     });
     sql.close().await;
     add_lags(&mut node);
@@ -64,12 +69,12 @@ pub(super) fn text<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
     object.get(member).and_then(Value::as_str)
 }
 
-fn lsn(object: Option<&Value>, member: &str) -> Option<Lsn> {
+pub(super) fn lsn(object: Option<&Value>, member: &str) -> Option<Lsn> {
     text(object?, member)?.parse().ok()
 }
 
-/// Distances: in bytes, of each follower behind this node, and of this node behind its sender; in seconds, of this node
-/// behind what it has received, by its own clock. Numbers, not text.
+/// Distances: in bytes, of each follower behind this node, of what each slot holds back, and of this node behind its
+/// sender; in seconds, of this node behind what it has received, by its own clock. Numbers, not text.
 pub(super) fn add_lags(node: &mut Value) {
     let positions = node.get("positions").cloned();
     let here = lsn(positions.as_ref(), "flush_lsn").or_else(|| lsn(positions.as_ref(), "receive_lsn"));
@@ -79,6 +84,14 @@ pub(super) fn add_lags(node: &mut Value) {
         let behind = here.zip(there).map(|(here, there)| here.saturating_distance_from(there));
         if let Some(object) = follower.as_object_mut() {
             object.insert("replay_lag_bytes".to_owned(), json!(behind));
+        }
+    }
+    let slots = node.get_mut("slots").and_then(Value::as_array_mut);
+    for slot in slots.into_iter().flatten() {
+        let from = lsn(Some(slot), "restart_lsn");
+        let held = here.zip(from).map(|(here, from)| here.saturating_distance_from(from));
+        if let Some(object) = slot.as_object_mut() {
+            object.insert("retained_bytes".to_owned(), json!(held));
         }
     }
     let sender = lsn(node.get("receiver"), "latest_end_lsn");
