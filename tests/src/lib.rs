@@ -27,6 +27,7 @@ mod programs;
 mod proxy;
 mod reader;
 mod session;
+mod terminal;
 mod user;
 mod wait;
 
@@ -45,5 +46,6 @@ pub use programs::{postgres_program, program, repository_root, target_dir};
 pub use proxy::{Proxy, Weather};
 pub use reader::Reader;
 pub use session::{Session, SqlError};
+pub use terminal::Terminal;
 pub use user::OrdinaryUser;
 pub use wait::{DEADLINE, wait_until, wait_until_within};

@@ -50,3 +50,5 @@ mod s050_promote;
 mod s060_synchronous;
 mod s090_views_as_postgresql;
 mod s091_monitoring_queries;
+mod s092_psql_describes;
+mod s093_status_watch;

@@ -2,7 +2,12 @@
 
 use walship_protocol::wire::SqlState;
 
-use super::{SqlError, table_names};
+use super::SqlError;
+
+/// What to ask of the catalog, where it does not have what was asked for.
+pub(super) const WHAT_THERE_IS: &str = "Tables are in pg_tables and pg_class, columns in pg_attribute, sessions in \
+     pg_stat_activity, followers in pg_stat_replication, settings in pg_settings; SELECT relname FROM pg_class WHERE \
+     relnamespace = 11 lists the whole catalog.";
 
 /// What the names of functions and tables begin with, and what to ask instead.
 const INSTEAD: [(&str, &str); 13] = [
@@ -44,10 +49,7 @@ pub fn with_advice(error: SqlError) -> SqlError {
     let advice = words.find_map(|word| INSTEAD.iter().find(|(begin, _)| word.starts_with(begin)));
     match advice {
         Some((_, hint)) => error.with_hint(*hint),
-        None if message.starts_with("relation \"pg_") => {
-            let there: Vec<&str> = table_names().collect();
-            error.with_hint(format!("The catalog has {}.", there.join(", ")))
-        }
+        None if message.starts_with("relation \"pg_") => error.with_hint(WHAT_THERE_IS),
         None => error,
     }
 }

@@ -24,6 +24,9 @@ pub(crate) const PUBLIC: i64 = 2200;
 pub(crate) const PG_CATALOG: i64 = 11;
 pub(crate) const PG_TEMP: i64 = 16_383;
 
+/// PostgreSQL's role of whoever owns the database, which owns the schema `public`.
+pub(crate) const DATABASE_OWNER: i64 = 6171;
+
 /// The schema at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Schema {

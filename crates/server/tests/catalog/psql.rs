@@ -66,7 +66,7 @@ fn lists_databases_schemas_and_roles() {
     let session = Session::new("");
     let first = |command| session.rows(sent(command)[0]);
     assert_eq!(first("\\l"), ["postgres|postgres|UTF8|C|C||libc|"]);
-    assert_eq!(first("\\dn"), ["public|postgres"]);
+    assert_eq!(first("\\dn"), ["public|pg_database_owner"]);
     assert_eq!(first("\\du"), ["postgres|t|t|t|t|t|-1||{}|t|t"]);
 }
 
@@ -81,7 +81,7 @@ fn describes_a_table() {
             "child_pkey|t|t|f|t|CREATE UNIQUE INDEX child_pkey ON child USING btree (id)|PRIMARY KEY (id)|p|f|f|f|0".to_owned(),
             "child_p|f|f|f|t|CREATE INDEX child_p ON child USING btree (parent_id)|||||f|0".to_owned(),
         ],
-        vec!["child_check|CHECK (id > 0)".to_owned()],
+        vec!["child_id_check|CHECK (id > 0)".to_owned()],
         vec![format!("1|{key}")],
         vec![],
         vec![],

@@ -2,7 +2,7 @@ use super::{Nature, function};
 use crate::catalog::cell::Cell;
 use crate::catalog::function::{Call, Function};
 use crate::catalog::functions::quote_identifier;
-use crate::catalog::schema::{PG_CATALOG, Schema};
+use crate::catalog::schema::{DATABASE_OWNER, PG_CATALOG, Schema};
 use crate::catalog::types::{BOOL, NAME, OID, REGCLASS, REGTYPE, TEXT};
 use crate::catalog::{PgType, SqlError};
 
@@ -13,6 +13,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function("pg_table_is_visible", 1, &BOOL, Pure, |_| Ok(true.into())),
     function("pg_type_is_visible", 1, &BOOL, Pure, |_| Ok(true.into())),
     function("pg_function_is_visible", 1, &BOOL, Pure, |_| Ok(true.into())),
+    function("pg_collation_is_visible", 1, &BOOL, Pure, |_| Ok(true.into())),
     // there are no partitions: nothing but the relation itself, which psql adds
     function("pg_partition_ancestors", 1, &OID, Pure, |_| Ok(Cell::Null)),
     function("pg_relation_is_publishable", 1, &BOOL, Pure, |_| Ok(false.into())),
@@ -29,6 +30,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function("pg_get_indexdef", 3, &TEXT, Reads, index_definition),
     function("pg_get_constraintdef", 1, &TEXT, Reads, constraint_definition),
     function("pg_get_constraintdef", 2, &TEXT, Reads, constraint_definition),
+    function("pg_get_functiondef", 1, &TEXT, Reads, |_| {
+        Err(SqlError::new("0A000", "functions are built in: there is no definition to show"))
+    }),
     function("pg_get_viewdef", 1, &TEXT, Reads, view_definition),
     function("pg_get_viewdef", 2, &TEXT, Reads, view_definition),
     function("pg_get_triggerdef", 1, &TEXT, Reads, trigger_definition),
@@ -49,6 +53,9 @@ fn with_schema<T>(call: &Call<'_, '_>, read: impl FnOnce(&Schema) -> T) -> Resul
 
 fn user_by_id(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
     let oid = call.integer(0)?;
+    if oid == DATABASE_OWNER {
+        return Ok("pg_database_owner".into());
+    }
     let found = call.scope.source.roles().into_iter().find(|role| i64::from(role.oid) == oid);
     Ok(found.map_or_else(|| format!("unknown (OID={oid})"), |role| role.name).into())
 }

@@ -16,6 +16,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function("pg_encoding_to_char", 1, &NAME, Pure, |call| {
         Ok(if call.integer(0)? == super::super::tables::ENCODING_UTF8 { "UTF8" } else { "" }.into())
     }),
+    function("getdatabaseencoding", 0, &NAME, Pure, |_| Ok("UTF8".into())),
     function("pg_char_to_encoding", 1, &INT4, Pure, |call| {
         let utf8 = ["utf8", "utf-8", "unicode"].contains(&call.text(0).to_ascii_lowercase().as_str());
         Ok(if utf8 { super::super::tables::ENCODING_UTF8 } else { -1 }.into())

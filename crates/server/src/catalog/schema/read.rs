@@ -9,6 +9,7 @@ use super::{
 };
 use crate::catalog::PgType;
 use crate::catalog::functions::quote_identifier;
+use crate::catalog::rewrite::tokens;
 
 /// Everything that SQLite lists, of the database and of the session's temporary schema.
 const OBJECTS: &str = "SELECT 0, rowid, type, name, tbl_name, sql FROM main.sqlite_schema \
@@ -308,12 +309,24 @@ impl Reader<'_> {
         self.schema.constraints.push(constraint);
     }
 
+    /// The table's columns that an expression names.
+    fn columns_named(&self, object: &Object, expression: &str) -> Vec<String> {
+        let words = tokens(expression);
+        let named = |column: &&Column| {
+            words.iter().any(|word| word.text.trim_matches('"').eq_ignore_ascii_case(&column.name))
+        };
+        let relation = self.schema.relation(object.oid());
+        let columns = relation.map(|relation| relation.columns.iter()).unwrap_or_default();
+        columns.filter(named).map(|column| column.name.clone()).collect()
+    }
+
     fn checks(&mut self, object: &Object) {
-        for Check { name, column, expression } in checks(object.sql.as_deref().unwrap_or_default()) {
-            let base = match (name, column) {
+        for Check { name, expression } in checks(object.sql.as_deref().unwrap_or_default()) {
+            // PostgreSQL's rule: after the column, if it is about a single one
+            let base = match (name, self.columns_named(object, &expression).as_slice()) {
                 (Some(name), _) => name,
-                (None, Some(column)) => format!("{}_{column}_check", object.name),
-                (None, None) => format!("{}_check", object.name),
+                (None, [column]) => format!("{}_{column}_check", object.name),
+                (None, _) => format!("{}_check", object.name),
             };
             let taken = |name: &str| {
                 self.schema.constraints.iter().any(|other| other.table == object.oid() && other.name == name)
@@ -391,7 +404,7 @@ fn starts_with_words(sql: &str, words: &[&str]) -> bool {
 
 /// The expression behind WHERE in the text of a partial index.
 fn predicate(sql: &str) -> Option<String> {
-    let tokens = crate::catalog::rewrite::tokens(sql);
+    let tokens = tokens(sql);
     let mut depth = 0_i32;
     for token in &tokens {
         match token.text {
@@ -408,7 +421,7 @@ fn predicate(sql: &str) -> Option<String> {
 
 /// The texts between the parentheses of a CREATE INDEX, one for each key, without ASC and DESC.
 fn key_texts(sql: &str) -> Vec<String> {
-    let tokens = crate::catalog::rewrite::tokens(sql);
+    let tokens = tokens(sql);
     let (mut texts, mut depth, mut start) = (Vec::new(), 0_i32, 0_usize);
     for token in &tokens {
         match (token.text, depth) {

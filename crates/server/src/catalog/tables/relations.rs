@@ -1,4 +1,4 @@
-use super::type_rows::collation;
+use super::type_rows::{collation, storage};
 use super::{BTREE, Column, HEAP, OWNER, all, namespace_name, oid_of};
 use crate::catalog::PgType;
 use crate::catalog::cell::Cell;
@@ -114,6 +114,14 @@ impl Class<'_> {
     }
 }
 
+/// In PostgreSQL foreign keys are triggers on both their tables, and psql asks for them only where there are some.
+fn has_triggers(schema: &Schema, relation: &Relation) -> bool {
+    let keys = schema.constraints.iter().filter(|one| one.kind == "f");
+    let mut tables = keys.flat_map(|one| [one.table, one.foreign_table]);
+    tables.any(|table| table == relation.oid)
+        || schema.triggers.iter().any(|trigger| trigger.table == relation.oid)
+}
+
 fn classes(schema: &Schema, _: &Scope) -> Vec<Row> {
     let relation = |relation: &Relation| {
         Class {
@@ -129,7 +137,7 @@ fn classes(schema: &Schema, _: &Scope) -> Vec<Row> {
                 .iter()
                 .filter(|one| one.table == relation.oid && one.kind == "c")
                 .count(),
-            has_triggers: schema.triggers.iter().any(|trigger| trigger.table == relation.oid),
+            has_triggers: has_triggers(schema, relation),
         }
         .row()
     };
@@ -214,7 +222,7 @@ fn attribute(relation: i64, number: usize, column: &SchemaColumn) -> Row {
         column.length.map_or(-1, |length| length.saturating_add(4)).into(),
         matches!(kind.length(), 1 | 2 | 4 | 8).into(),
         "i".into(),
-        if kind.length() < 0 { "x" } else { "p" }.into(),
+        storage(kind).into(),
         "".into(),
         column.not_null.into(),
         column.default.is_some().into(),
@@ -301,7 +309,10 @@ static NAMESPACE: &[Column] =
     &[("oid", &OID), ("nspname", &NAME), ("nspowner", &OID), ("nspacl", &ACLITEM_ARRAY)];
 
 fn namespaces(_: &Scope) -> Vec<Row> {
-    let row = |(oid, name): (i64, &str)| vec![oid.into(), name.into(), OWNER.into(), Cell::Null];
+    let row = |(oid, name): (i64, &str)| {
+        let owner = if oid == PUBLIC { schema::DATABASE_OWNER } else { OWNER };
+        vec![oid.into(), name.into(), owner.into(), Cell::Null]
+    };
     [(PG_CATALOG, "pg_catalog"), (PUBLIC, "public"), (PG_TEMP, "pg_temp")].into_iter().map(row).collect()
 }
 
@@ -339,7 +350,7 @@ fn table_view(schema: &Schema, scope: &Scope) -> Vec<Row> {
             Cell::Null,
             schema.indexes.iter().any(|index| index.table == relation.oid).into(),
             false.into(),
-            schema.triggers.iter().any(|trigger| trigger.table == relation.oid).into(),
+            has_triggers(schema, relation).into(),
             false.into(),
         ]
     };

@@ -84,7 +84,7 @@ fn row(kind: PgType) -> Row {
         "-".into(),
         "-".into(),
         align.into(),
-        if kind.length() < 0 { "x" } else { "p" }.into(),
+        storage(kind).into(),
         false.into(),
         0_i64.into(),
         (-1_i64).into(),
@@ -94,6 +94,15 @@ fn row(kind: PgType) -> Row {
         Cell::Null,
         Cell::Null,
     ]
+}
+
+/// `pg_type.typstorage`: plain, extended, or main for what PostgreSQL keeps in the row if it can.
+pub(super) fn storage(kind: PgType) -> &'static str {
+    match kind {
+        PgType::Numeric | PgType::Inet => "m",
+        _ if kind.length() < 0 => "x",
+        _ => "p",
+    }
 }
 
 /// `pg_collation.oid` of the default collation, for types that have one.
