@@ -46,6 +46,12 @@ impl Connection {
         &self.host
     }
 
+    /// Our end's address, as the server sees it unless something translates it; `None` for
+    /// a Unix socket.
+    pub fn local_address(&self) -> Option<std::net::SocketAddr> {
+        self.transport.local_address()
+    }
+
     /// The server's number of the session.
     pub fn pid(&self) -> i32 {
         self.pid

@@ -100,6 +100,57 @@ impl TimelineHistory {
         Some((next, self.entries[at].switch_lsn))
     }
 
+    /// The history of an ancestor, as far as this one knows it; `None` if it is not one.
+    pub fn ancestor(&self, timeline: TimelineId) -> Option<TimelineHistory> {
+        if timeline == self.timeline {
+            return Some(self.clone());
+        }
+        let at = self.entries.iter().position(|e| e.timeline == timeline)?;
+        Some(TimelineHistory { timeline, entries: self.entries.iter().take(at).cloned().collect() })
+    }
+
+    /// Where a log of this history leaves `ancestor`. `None` if it does not come from it,
+    /// also when it names a timeline of that number that began elsewhere.
+    pub fn leaves(&self, ancestor: &TimelineHistory) -> Option<Lsn> {
+        let same = self.ancestor(ancestor.timeline).is_some_and(|own| own.agrees_with(ancestor));
+        self.switch_point(ancestor.timeline).filter(|_| same)
+    }
+
+    /// Whether both name the same timelines, left at the same positions.
+    pub fn agrees_with(&self, other: &TimelineHistory) -> bool {
+        let same =
+            |(a, b): (&HistoryEntry, &HistoryEntry)| (a.timeline, a.switch_lsn) == (b.timeline, b.switch_lsn);
+        self.timeline == other.timeline
+            && self.entries.len() == other.entries.len()
+            && self.entries.iter().zip(&other.entries).all(same)
+    }
+
+    /// Where the logs of two histories may part, the latest place first: a timeline that
+    /// both come from, and the position up to which both have it ([`Lsn::MAX`] if neither
+    /// left it). The places after the first count only if two nodes gave different
+    /// timelines the same number, which the histories alone do not show. Empty if they
+    /// have nothing in common.
+    pub fn forks(&self, other: &TimelineHistory) -> Vec<(TimelineId, Lsn)> {
+        let mut forks = Vec::new();
+        for (own, others) in self.stretches().zip(other.stretches()) {
+            if own.0 != others.0 {
+                break;
+            }
+            forks.push((own.0, own.1.min(others.1)));
+            if own.1 != others.1 {
+                break;
+            }
+        }
+        forks.reverse();
+        forks
+    }
+
+    /// Each timeline on the way, oldest first, with the position where it was left.
+    fn stretches(&self) -> impl Iterator<Item = (TimelineId, Lsn)> + '_ {
+        let left = self.entries.iter().map(|e| (e.timeline, e.switch_lsn));
+        left.chain([(self.timeline, Lsn::MAX)])
+    }
+
     /// The file's text: a line per ancestor, `<timeline>\t<LSN>\t<reason>`.
     pub fn to_text(&self) -> String {
         let line = |e: &HistoryEntry| format!("{}\t{}\t{}\n", e.timeline, e.switch_lsn, e.reason);
@@ -182,6 +233,27 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn forks_are_found_also_where_numbers_were_given_twice() {
+        let first = TimelineHistory::root(TimelineId(1));
+        let (one, two, three) = (TimelineId(1), TimelineId(2), TimelineId(3));
+        let second = first.branch(two, Lsn(100), "promoted");
+        assert_eq!(first.forks(&first), [(one, Lsn::MAX)]);
+        assert_eq!(first.forks(&third()), [(one, Lsn(100))]);
+        assert_eq!(second.forks(&third()), [(two, Lsn(250)), (one, Lsn(100))]);
+        // both were promoted, one after the other had left
+        let other = first.branch(three, Lsn(90), "promoted");
+        assert_eq!(other.forks(&second), [(one, Lsn(90))]);
+        assert_eq!(second.forks(&second), [(two, Lsn::MAX), (one, Lsn(100))]);
+        assert_eq!(first.forks(&TimelineHistory::root(two)), []);
+        let elsewhere = first.branch(two, Lsn(80), "promoted");
+        assert_eq!(third().leaves(&second), Some(Lsn(250)));
+        assert_eq!(third().leaves(&elsewhere), None, "another timeline 2");
+        assert_eq!(third().leaves(&third()), None);
+        assert!(third().ancestor(two).unwrap().agrees_with(&second));
+        assert!(!second.agrees_with(&elsewhere));
     }
 
     #[test]

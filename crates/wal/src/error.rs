@@ -121,6 +121,24 @@ pub enum WalError {
         /// Which file.
         path: PathBuf,
     },
+    /// Two history files do not agree where a timeline began.
+    #[error("history files \"{}\" and \"{}\" contradict each other about timeline {timeline}", path.display(), other.display())]
+    HistoriesContradict {
+        /// The timeline.
+        timeline: TimelineId,
+        /// Its own file.
+        path: PathBuf,
+        /// That of a timeline that comes from it.
+        other: PathBuf,
+    },
+    /// A log cannot be cut back over records that are whole.
+    #[error("the log cannot be cut back to {to}: it has whole records up to {records_end}")]
+    CutsRecords {
+        /// Where it should end.
+        to: Lsn,
+        /// End of its last whole record.
+        records_end: Lsn,
+    },
     /// A thread could not be started.
     #[error("could not start thread {name}: {source}")]
     Thread {

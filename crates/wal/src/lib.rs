@@ -30,6 +30,7 @@
 //! # Ok::<(), walship_wal::WalError>(())
 //! ```
 
+mod abandon;
 mod branch;
 mod checked;
 mod config;
@@ -58,12 +59,13 @@ mod tail;
 mod watch;
 mod writer;
 
+pub use abandon::{AbandonedStretch, cut_log};
 pub use branch::{FIRST_SEGMENT, create_first_segment, create_timeline_branch};
 pub use checked::CheckedBytes;
 pub use config::WalConfig;
 pub use end::{EndReason, WalEnd};
 pub use error::WalError;
-pub use history::{newest_timeline, read_history, write_history};
+pub use history::{check_ancestors, newest_timeline, read_history, write_history};
 pub use kind::RecordKind;
 pub use layout::record_start;
 pub use reader::{Next, WalReader};

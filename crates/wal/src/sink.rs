@@ -9,7 +9,7 @@ use crate::segment_header::{SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::segments::{SegmentFiles, no_space_or};
 use crate::source::{Live, WalSource};
 use crate::tail::HotTail;
-use crate::{WalConfig, WalError, WalPositions};
+use crate::{EndReason, Next, Recovered, WalConfig, WalEnd, WalError, WalPositions, clean_tail};
 
 /// A follower's end of the log: takes the leader's bytes as they are and makes them
 /// durable. One owner writes; the rest of the node reads through [`source`](Self::source).
@@ -152,6 +152,46 @@ impl WalSink {
         self.config.history = history;
         self.file = None;
         self.live.segments.switch_history(&self.config, self.position)?;
+        self.source.switch_history(self.config.clone());
+        Ok(())
+    }
+
+    /// Ends the log at `to`, where its last whole record ends: what lies behind is part of
+    /// a record that the leader never completed for anybody, so nobody was shown it.
+    /// Needed where the cluster went on without that record. Nothing is cut, and the
+    /// error is [`WalError::CutsRecords`], if a whole record lies behind `to`.
+    pub fn cut_back(&mut self, to: Lsn) -> Result<(), WalError> {
+        self.flush()?;
+        let size = self.config.segment_size;
+        let mut reader = self.source.reader(size.start_of(size.segment_of(to)));
+        let records_end = loop {
+            match reader.next()? {
+                Next::Record(_) => {}
+                Next::End(end) => break end.at,
+            }
+        };
+        if records_end != to || to > self.position {
+            return Err(WalError::CutsRecords { to, records_end });
+        }
+        self.file = None;
+        let positions = &self.live.positions;
+        // readers first: none may take up what is about to go
+        for position in [&positions.flush, &positions.write, &positions.insert] {
+            position.take_back(to);
+        }
+        self.live.tail.cut(to);
+        self.position = to;
+        let found = Recovered {
+            start: to,
+            end: WalEnd { at: to, reason: EndReason::Zeroes, file: String::new(), offset: 0 },
+            previous: reader.previous().unwrap_or(Lsn::INVALID),
+            records: 0,
+        };
+        let cleaned = clean_tail(&self.config, &found);
+        if let Err(error) = cleaned {
+            return Err(self.poison(error));
+        }
+        self.live.segments.switch_history(&self.config, to)?;
         self.source.switch_history(self.config.clone());
         Ok(())
     }

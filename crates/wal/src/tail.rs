@@ -45,6 +45,22 @@ impl HotTail {
         drop(chunks);
     }
 
+    /// Forgets what is at or behind `end`.
+    pub(crate) fn cut(&self, end: Lsn) {
+        let mut chunks = self.chunks.write();
+        while chunks.list.back().is_some_and(|(start, _)| *start >= end) {
+            let Some((_, gone)) = chunks.list.pop_back() else { break };
+            chunks.bytes -= gone.len();
+        }
+        let mut cut = 0;
+        if let Some((start, bytes)) = chunks.list.back_mut() {
+            let keep = usize::try_from(end.saturating_distance_from(*start)).unwrap_or(usize::MAX);
+            cut = bytes.len().saturating_sub(keep);
+            bytes.truncate(keep);
+        }
+        chunks.bytes -= cut;
+    }
+
     /// The bytes from `lsn` to the end of the chunk that it is in.
     pub(crate) fn get(&self, lsn: Lsn) -> Option<Bytes> {
         let chunks = self.chunks.read();
@@ -58,6 +74,19 @@ impl HotTail {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_cut_off_is_forgotten() {
+        let tail = HotTail::new(100);
+        for n in 0..3u64 {
+            tail.push(Lsn(100 + n * 10), Bytes::from(vec![n as u8; 10]));
+        }
+        tail.cut(Lsn(115));
+        assert_eq!(tail.get(Lsn(114)).unwrap(), vec![1; 1]);
+        assert_eq!((tail.get(Lsn(115)), tail.get(Lsn(120))), (None, None));
+        tail.push(Lsn(115), Bytes::from(vec![9; 10]));
+        assert_eq!(tail.get(Lsn(120)).unwrap(), vec![9; 5]);
+    }
 
     #[test]
     fn keeps_the_latest_within_its_bound() {

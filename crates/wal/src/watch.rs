@@ -109,6 +109,12 @@ impl PositionWatch {
         }
     }
 
+    /// Takes it back to where nobody has relied on more: for a log's positions, the end of
+    /// its last whole record. Who waits for more goes on waiting.
+    pub(crate) fn take_back(&self, position: Lsn) {
+        self.value.fetch_min(position.0, Ordering::SeqCst);
+    }
+
     /// Ends all waits that are not over, now and later; the first reason stays.
     pub fn close(&self, reason: &str) {
         let all = {

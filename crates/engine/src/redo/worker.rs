@@ -225,7 +225,9 @@ impl Replay {
         let flushed = self.source.positions().map_or(Lsn::INVALID, |positions| positions.flush.get());
         match self.reader.next()? {
             Next::Record(record) => self.take(&record),
-            Next::End(end) if end.reason == EndReason::NotFlushed || end.at >= flushed => {
+            Next::End(end)
+                if end.reason == EndReason::NotFlushed || end.at >= flushed || self.taken_back(flushed) =>
+            {
                 self.make_visible()?;
                 self.restartpoint_if_due()?;
                 self.wait(flushed);
@@ -236,6 +238,11 @@ impl Replay {
                 Err(RedoError::LogEnds { end: at, expected: flushed, reason })
             }
         }
+    }
+
+    /// Whether the log was cut back: what it had of a record that never became whole.
+    fn taken_back(&self, flushed: Lsn) -> bool {
+        self.source.positions().is_some_and(|positions| positions.flush.get() < flushed)
     }
 
     fn take(&mut self, record: &Record) -> Result<(), RedoError> {
@@ -323,7 +330,7 @@ impl Replay {
         let Some(positions) = self.source.positions() else { return };
         let deadline = Instant::now() + self.options.restartpoint_interval;
         let stop_at = || self.redo.taken() >= self.shared.stop_at();
-        let paused = || self.shared.paused.load(Ordering::Acquire);
+        let paused = || self.shared.paused.load(Ordering::Acquire) || positions.flush.get() < flushed;
         let next = Lsn(flushed.0.saturating_add(1));
         positions.flush.wait_blocking(next, Some(deadline), || stop_at() || paused());
     }

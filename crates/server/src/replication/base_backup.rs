@@ -190,6 +190,12 @@ fn archive(
     }
     let start = backup.start();
     let end = backup.stop()?;
+    // without it nobody could say which segments come next, wherever they come from
+    if let Some(history) = host.read_history(start.timeline)? {
+        let path = format!("pg_wal/{}", history_file_name(start.timeline));
+        let file = BackupFile::in_memory(path, history.to_text(), Timestamp::now());
+        taker.unlisted_file(&file).map_err(failed)?;
+    }
     if options.wal {
         for file in log_files(host, start, end)? {
             taker.unlisted_file(&file).map_err(failed)?;
@@ -204,7 +210,7 @@ fn archive(
 }
 
 /// The segments from `start` to `end`, each with the mark that PostgreSQL gives to what
-/// need not be archived again, and the history that leads to them.
+/// need not be archived again.
 fn log_files(
     host: &dyn ReplicationHost,
     start: BackupStart,
@@ -213,10 +219,6 @@ fn log_files(
     let (size, now) = (host.segment_size(), Timestamp::now());
     let log = host.log();
     let mut files = Vec::new();
-    if let Some(history) = host.read_history(start.timeline)? {
-        let path = format!("pg_wal/{}", history_file_name(start.timeline));
-        files.push(BackupFile::in_memory(path, history.to_text(), now));
-    }
     let last = size.segment_of(Lsn(end.0.saturating_sub(1)));
     let mut segment = size.segment_of(start.redo);
     while segment <= last {

@@ -51,11 +51,6 @@ pub(super) async fn start_replication<S: AsyncRead + AsyncWrite + Send>(
             return Ok(After::Continue);
         }
     };
-    if end.is_some_and(|end| start >= end) {
-        // nothing of that timeline is left to send
-        finish(serving, timeline, true);
-        return Ok(After::Continue);
-    }
     put_copy_response(&mut serving.outbound.buffer, CopyDirection::Both, 0);
     let log = serving.host.log();
     if let Err(error) = check_start(serving, log.as_ref(), start) {

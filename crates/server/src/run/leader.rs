@@ -8,7 +8,9 @@ use walship_node::{ControlFile, ControlState, DataDirectory, Slots};
 use walship_settings::{Settings, Typed as _};
 use walship_types::{DatabaseId, DatabaseName};
 use walship_wal::payload::DatabaseState;
-use walship_wal::{CleanEnd, WalConfig, WalSource, WalWriter, clean_tail, read_history, recover};
+use walship_wal::{
+    CleanEnd, WalConfig, WalSource, WalWriter, check_ancestors, clean_tail, read_history, recover,
+};
 
 use super::log::NodeLog;
 use super::node::{NodeParts, database_state};
@@ -118,6 +120,7 @@ pub(crate) fn wal_config(
     control: &ControlFile,
 ) -> Result<WalConfig, Failure> {
     let history = read_history(&**disk, &directory.wal(), control.timeline)?;
+    check_ancestors(&**disk, &directory.wal(), &history)?;
     let mut config =
         WalConfig::new(Arc::clone(disk), directory.wal(), control.system_id, control.segment_size, history);
     config.write_delay = settings.duration("wal_writer_delay");
@@ -142,7 +145,7 @@ pub(crate) fn engine_options(
     options
 }
 
-fn recovery_failure(error: LeaderRecoveryError) -> Failure {
+pub(crate) fn recovery_failure(error: LeaderRecoveryError) -> Failure {
     let hint = error.hint().map(str::to_owned);
     Failure { hint, ..Failure::new(error) }
 }

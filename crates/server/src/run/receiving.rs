@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use walship_node::slot_name_for;
 use walship_protocol::{Conninfo, SlotName};
-use walship_settings::Typed as _;
+use walship_settings::{Settings, Typed as _};
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory};
 use walship_wal::{PositionWatch, WalSink, write_history};
 
@@ -83,6 +84,32 @@ fn gave_up(error: &ReceiverError) -> Failure {
     }
 }
 
+/// What the settings tell a receiver; `name` goes before the name that they have.
+pub(crate) fn receiver_settings(
+    settings: &Settings,
+    name: Option<&str>,
+    use_slot: bool,
+) -> Result<ReceiverSettings, ReceiverError> {
+    let conninfo: Conninfo = settings.text("primary_conninfo").parse()?;
+    let name = name.map(str::to_owned).or_else(|| conninfo.get("application_name").map(str::to_owned));
+    let name = name.or_else(|| Some(settings.text("cluster_name")).filter(|name| !name.is_empty()));
+    let name = name.unwrap_or_else(|| DEFAULT_NAME.to_owned());
+    let slot = match settings.text("primary_slot_name") {
+        _ if !use_slot => None,
+        given if given.is_empty() => Some(slot_name_for(&name)),
+        given => Some(given),
+    };
+    let slot = slot.map(|slot| slot.parse::<SlotName>()).transpose();
+    Ok(ReceiverSettings {
+        conninfo,
+        slot: slot.map_err(|error| ReceiverError::Node(Box::new(error)))?,
+        application_name: name,
+        status_interval: settings.duration("wal_receiver_status_interval"),
+        timeout: settings.duration("wal_receiver_timeout"),
+        retry_interval: settings.duration("wal_retrieve_retry_interval").max(Duration::from_millis(1)),
+    })
+}
+
 impl ReceiverHost for Arc<Node> {
     fn system_id(&self) -> SystemId {
         self.system_id
@@ -93,31 +120,16 @@ impl ReceiverHost for Arc<Node> {
     }
 
     fn settings(&self) -> Result<ReceiverSettings, ReceiverError> {
-        let settings = Node::settings(self);
-        let conninfo: Conninfo = settings.text("primary_conninfo").parse()?;
-        let name = self.options.name.clone();
-        let name = name.or_else(|| conninfo.get("application_name").map(str::to_owned));
-        let name = name.or_else(|| Some(settings.text("cluster_name")).filter(|name| !name.is_empty()));
-        let name = name.unwrap_or_else(|| DEFAULT_NAME.to_owned());
-        let slot = match settings.text("primary_slot_name") {
-            _ if !self.options.use_slot => None,
-            given if given.is_empty() => Some(slot_name_for(&name)),
-            given => Some(given),
-        };
-        let slot = slot.map(|slot| slot.parse::<SlotName>()).transpose();
-        Ok(ReceiverSettings {
-            conninfo,
-            slot: slot.map_err(|error| ReceiverError::Node(Box::new(error)))?,
-            application_name: name,
-            status_interval: settings.duration("wal_receiver_status_interval"),
-            timeout: settings.duration("wal_receiver_timeout"),
-            retry_interval: settings.duration("wal_retrieve_retry_interval").max(Duration::from_millis(1)),
-        })
+        receiver_settings(&Node::settings(self), self.options.name.as_deref(), self.options.use_slot)
     }
 
     fn replay(&self) -> Arc<PositionWatch> {
         // nothing is visible before replay has started
         self.log().replay().unwrap_or_else(|| Arc::new(PositionWatch::new(Lsn::INVALID)))
+    }
+
+    fn is_own_client(&self, address: SocketAddr) -> bool {
+        self.backends.list().iter().any(|backend| backend.client_address == Some(address))
     }
 
     fn write_history(&self, history: &TimelineHistory) -> Result<(), ReceiverError> {

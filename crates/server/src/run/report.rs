@@ -65,7 +65,12 @@ impl From<walship_node::NodeError> for Failure {
 
 impl From<walship_wal::WalError> for Failure {
     fn from(error: walship_wal::WalError) -> Failure {
-        Failure::new(error)
+        let contradict = matches!(error, walship_wal::WalError::HistoriesContradict { .. });
+        let failure = Failure::new(error);
+        match contradict {
+            true => failure.hint("one of the files is not of this node's log: bring the right one back from an archive, or from another node's pg_wal"),
+            false => failure,
+        }
     }
 }
 

@@ -26,6 +26,10 @@ struct Follower {
 }
 
 impl ReceiverHost for Follower {
+    fn is_own_client(&self, _address: std::net::SocketAddr) -> bool {
+        false
+    }
+
     fn system_id(&self) -> SystemId {
         self.system_id
     }

@@ -2,14 +2,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
-use walship_client::{Connection, Purpose};
+use walship_client::Connection;
 use walship_node::ReceiverStatus;
 use walship_protocol::{Command, HostAddress, ReceiverHalf, ReceiverOptions};
-use walship_types::{Lsn, TimelineHistory};
+use walship_types::{Lsn, TimelineHistory, TimelineId};
 use walship_wal::{WalError, WalPositions};
 
 use super::ReceiverError;
-use super::handshake::{ensure_slot, fetch_histories, fetch_history, identify};
+use super::choose::{Candidate, Own, choose, leader_appears};
+use super::handshake::{ensure_slot, fetch_histories, fetch_history, fetch_newest};
 use super::host::{ReceiverHost, ReceiverReport, ReceiverSettings};
 use super::log_thread::LogCommand;
 use super::streaming::{NextTimeline, Streaming};
@@ -41,9 +42,17 @@ impl Attempt<'_> {
         };
         self.host.report(self.report);
         let target = settings.conninfo.target(|name| std::env::var(name).ok())?;
-        let mut connection =
-            Connection::connect(&target, Purpose::Replication, &settings.application_name).await?;
-        let result = self.with(&mut connection, &settings).await;
+        let own = Own { timeline: self.history.timeline, end: self.positions.flush.get() };
+        let Candidate { mut connection, primary, leads, .. } =
+            choose(&target, &settings, self.host, own).await?;
+        let host = self.host;
+        // the rest of a stream that a better sender ends goes with its connection
+        let result = tokio::select! {
+            result = self.with(&mut connection, &settings, primary.timeline) => result,
+            () = leader_appears(&target, &settings, host, own), if !leads => {
+                Err(ReceiverError::LeaderFound)
+            }
+        };
         connection.close().await;
         result
     }
@@ -52,11 +61,20 @@ impl Attempt<'_> {
         &mut self,
         connection: &mut Connection,
         settings: &ReceiverSettings,
+        timeline: TimelineId,
     ) -> Result<(), ReceiverError> {
-        let primary = identify(connection, self.host).await?;
         let end = self.positions.flush.get();
-        let mut histories =
-            fetch_histories(connection, self.host, self.history, end, primary.timeline).await?;
+        let newest = fetch_newest(connection, self.history, end, timeline).await?;
+        let newest = match newest {
+            Some((history, fork)) => {
+                if fork < end {
+                    self.cut_back(fork, timeline).await?;
+                }
+                Some(history)
+            }
+            None => None,
+        };
+        let mut histories = fetch_histories(connection, self.host, self.history, newest).await?;
         if let Some(slot) = &settings.slot {
             ensure_slot(connection, slot).await?;
         }
@@ -106,6 +124,25 @@ impl Attempt<'_> {
         streaming.run(&command.to_string()).await
     }
 
+    /// What lies beyond the place where the cluster left our timeline may be a part of a
+    /// record whose rest never came: nobody was shown anything of it, so it goes. Whole
+    /// records are another matter.
+    async fn cut_back(&mut self, fork: Lsn, found: TimelineId) -> Result<(), ReceiverError> {
+        let (own, end) = (self.history.timeline, self.positions.flush.get());
+        let (answer, answered) = oneshot::channel();
+        self.log.send(LogCommand::CutBack(fork, answer)).await.map_err(|_| closed())?;
+        match answered.await.map_err(|_| closed())? {
+            Ok(()) => {
+                tracing::info!(from = %end, to = %fork, "cut off the part of a record that the cluster went on without");
+                Ok(())
+            }
+            Err(WalError::CutsRecords { .. }) => {
+                Err(ReceiverError::Diverged { own, end, found, fork: Some(fork) })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Goes over to the next timeline, whose history file is durable by now.
     async fn switch(&mut self, history: TimelineHistory, next: NextTimeline) -> Result<(), ReceiverError> {
         self.report.status = ReceiverStatus::Waiting;
@@ -116,7 +153,6 @@ impl Attempt<'_> {
             return Err(ReceiverError::Diverged { own, end, found: next.timeline, fork });
         }
         let (answer, answered) = oneshot::channel();
-        let closed = || WalError::Poisoned { reason: "the log's thread has ended".to_owned() };
         self.log.send(LogCommand::Switch(history.clone(), answer)).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())??;
         tracing::info!(from = %own, to = %history.timeline, at = %end, "switched to the next timeline");
@@ -134,4 +170,8 @@ impl Attempt<'_> {
             HostAddress::Unix(directory) => directory.display().to_string(),
         });
     }
+}
+
+fn closed() -> WalError {
+    WalError::Poisoned { reason: "the log's thread has ended".to_owned() }
 }

@@ -46,6 +46,27 @@ pub enum ReceiverError {
         /// The sender's.
         found: TimelineId,
     },
+    /// The host is this node.
+    #[error("the server at \"{0}\" is this node itself")]
+    Itself(String),
+    /// The host follows, and has less than this node.
+    #[error(
+        "the server at \"{host}\" is a follower whose log ends at {end}, behind this node's, which ends at {own}"
+    )]
+    FollowerBehind {
+        /// Where.
+        host: String,
+        /// Its end of log.
+        end: Lsn,
+        /// This node's.
+        own: Lsn,
+    },
+    /// None of several hosts will do.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NoHost(Vec<ReceiverError>),
+    /// The log came from a follower, and one of the other hosts leads now.
+    #[error("another host leads now")]
+    LeaderFound,
     /// The sender's history does not go through this node's end of log.
     #[error(
         "own log reaches {end} on timeline {own}, but the primary's timeline {found} {}",
@@ -108,6 +129,7 @@ impl ReceiverError {
                 "this node has log that the primary never had: rewind it with walctl rewind, or make it anew from a base backup"
                     .to_owned(),
             ),
+            ReceiverError::NoHost(errors) => errors.iter().find_map(ReceiverError::hint),
             ReceiverError::Client(error) => error.server().and_then(|error| error.hint.clone()),
             _ => None,
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use walship_client::{Connection, QueryResult};
 use walship_protocol::{Command, SlotKind, SlotName};
-use walship_types::{Lsn, SystemId, TimelineHistory, TimelineId};
+use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId};
 
 use super::ReceiverError;
 use super::host::ReceiverHost;
@@ -11,51 +11,68 @@ use super::host::ReceiverHost;
 const DUPLICATE_OBJECT: &str = "42710";
 
 /// What the sender says of itself.
-pub(super) struct Primary {
-    pub(super) timeline: TimelineId,
+pub(crate) struct Primary {
+    pub(crate) timeline: TimelineId,
+    /// The end of what is durable there.
+    pub(crate) flushed: Lsn,
 }
 
 /// Finds out whom we are connected to, and refuses whoever is not of our cluster.
-pub(super) async fn identify(
+pub(crate) async fn identify(
     connection: &mut Connection,
-    host: &dyn ReceiverHost,
+    own_system: SystemId,
+    own_segment_size: SegmentSize,
 ) -> Result<Primary, ReceiverError> {
     let command = "IDENTIFY_SYSTEM";
     let results = connection.query(command).await?;
     let found: SystemId = value(&results, command, "systemid")?;
-    let own = host.system_id();
-    if found != own {
-        return Err(ReceiverError::OtherSystem { own, found });
+    if found != own_system {
+        return Err(ReceiverError::OtherSystem { own: own_system, found });
     }
     let timeline = TimelineId(value(&results, command, "timeline")?);
+    let flushed = value(&results, command, "xlogpos")?;
     let command = "SHOW wal_segment_size";
     let shown: String = value(&connection.query(command).await?, command, "wal_segment_size")?;
-    let own = host.segment_size();
-    if shown != own.to_string() {
-        return Err(ReceiverError::OtherSegmentSize { own, found: shown });
+    if shown != own_segment_size.to_string() {
+        return Err(ReceiverError::OtherSegmentSize { own: own_segment_size, found: shown });
     }
-    Ok(Primary { timeline })
+    Ok(Primary { timeline, flushed })
 }
 
-/// Fetches the histories of the timelines that the sender has and we have not; the last
-/// one leads to the sender's timeline. Each is durable here before it is used.
+/// Fetches the history of the sender's timeline, and says where it leaves this node's;
+/// `None` if it is the same one. A sender on an older timeline, or on another one of the
+/// same number, is refused.
+pub(super) async fn fetch_newest(
+    connection: &mut Connection,
+    own: &TimelineHistory,
+    end: Lsn,
+    newest: TimelineId,
+) -> Result<Option<(TimelineHistory, Lsn)>, ReceiverError> {
+    if newest < own.timeline {
+        return Err(ReceiverError::TimelineBehind { own: own.timeline, found: newest });
+    }
+    if newest == TimelineId::FIRST {
+        return Ok(None);
+    }
+    let history = fetch_history(connection, newest).await?;
+    let same = newest == own.timeline && history.agrees_with(own);
+    match history.leaves(own) {
+        _ if same => Ok(None),
+        Some(fork) => Ok(Some((history, fork))),
+        None => Err(ReceiverError::Diverged { own: own.timeline, end, found: newest, fork: None }),
+    }
+}
+
+/// Fetches the histories of the timelines on the way to that of `newest` which we do not
+/// have. Each is durable here before it is used.
 pub(super) async fn fetch_histories(
     connection: &mut Connection,
     host: &dyn ReceiverHost,
     own: &TimelineHistory,
-    end: Lsn,
-    newest: TimelineId,
+    newest: Option<TimelineHistory>,
 ) -> Result<BTreeMap<TimelineId, TimelineHistory>, ReceiverError> {
-    if newest < own.timeline {
-        return Err(ReceiverError::TimelineBehind { own: own.timeline, found: newest });
-    }
     let mut histories = BTreeMap::new();
-    if newest > own.timeline {
-        let history = fetch_history(connection, newest).await?;
-        let fork = history.switch_point(own.timeline);
-        if fork.is_none_or(|fork| fork < end) {
-            return Err(ReceiverError::Diverged { own: own.timeline, end, found: newest, fork });
-        }
+    if let Some(history) = newest {
         let between: Vec<TimelineId> =
             history.entries.iter().map(|entry| entry.timeline).filter(|id| *id > own.timeline).collect();
         for timeline in between {
@@ -64,13 +81,13 @@ pub(super) async fn fetch_histories(
             histories.insert(timeline, history);
         }
         host.write_history(&history)?;
-        histories.insert(newest, history);
+        histories.insert(history.timeline, history);
     }
     Ok(histories)
 }
 
 /// One history file of the sender's.
-pub(super) async fn fetch_history(
+pub(crate) async fn fetch_history(
     connection: &mut Connection,
     timeline: TimelineId,
 ) -> Result<TimelineHistory, ReceiverError> {

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,10 @@ pub trait ReceiverHost: Send + Sync + 'static {
 
     /// What is visible to readers here.
     fn replay(&self) -> Arc<PositionWatch>;
+
+    /// Whether a session of this node's own has this client address: then the host at the
+    /// other end is this node itself.
+    fn is_own_client(&self, address: SocketAddr) -> bool;
 
     /// Keeps a history file durably; blocks.
     fn write_history(&self, history: &TimelineHistory) -> Result<(), ReceiverError>;

@@ -21,6 +21,9 @@ pub(super) enum LogCommand {
     Write(Lsn, Bytes),
     /// Make everything durable, and say so.
     Flush(oneshot::Sender<()>),
+    /// End at this position, behind which there is only a part of a record, and say how
+    /// that went.
+    CutBack(Lsn, oneshot::Sender<Result<(), WalError>>),
     /// Go over to another timeline, and say how that went.
     Switch(TimelineHistory, oneshot::Sender<Result<(), WalError>>),
 }
@@ -86,6 +89,10 @@ fn obey(sink: &mut WalSink, command: LogCommand, stopping: &AtomicBool) -> Resul
         LogCommand::Flush(answer) => {
             sink.flush()?;
             let _ = answer.send(());
+            Ok(true)
+        }
+        LogCommand::CutBack(to, answer) => {
+            let _ = answer.send(sink.cut_back(to));
             Ok(true)
         }
         LogCommand::Switch(history, answer) => {

@@ -3,6 +3,7 @@
 //! unless it is told to, and says in one line why an attempt ended.
 
 mod attempt;
+mod choose;
 mod error;
 mod handshake;
 mod host;
@@ -11,5 +12,6 @@ mod run;
 mod streaming;
 
 pub use error::ReceiverError;
+pub(crate) use handshake::{Primary, fetch_history, identify};
 pub use host::{ReceiverHost, ReceiverReport, ReceiverSettings};
 pub use run::{ReceiverEnd, ReceiverTask, run_receiver};

@@ -92,6 +92,10 @@ async fn attempts(
         if report.last_message_received.is_some() {
             pause = FIRST_PAUSE;
         }
+        if matches!(error, ReceiverError::LeaderFound) {
+            tracing::info!("one of the other hosts leads now: going over to it");
+            continue;
+        }
         complaint.about(&error);
         if error.is_fatal() || !retry {
             return error;
