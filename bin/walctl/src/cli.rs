@@ -5,7 +5,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, PROGRAM};
-use crate::{basebackup, controldata, export, import, init, promote, slot, status, verifybackup, waldump};
+use crate::{
+    basebackup, controldata, export, import, init, promote, rewind, slot, status, verifybackup, waldump,
+};
 
 /// Looks at walship clusters, their logs and their backups, and moves databases in and out of them.
 ///
@@ -30,6 +32,7 @@ pub(crate) enum Command {
     Import(import::Arguments),
     Export(export::Arguments),
     Promote(promote::Arguments),
+    Rewind(rewind::Arguments),
     Status(status::Arguments),
     Slot(slot::Arguments),
     Basebackup(basebackup::Arguments),
@@ -45,6 +48,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Promote(arguments) => promote::run(&arguments),
+        Command::Rewind(arguments) => rewind::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Slot(arguments) => slot::run(&arguments),
         Command::Basebackup(arguments) => basebackup::run(&arguments),

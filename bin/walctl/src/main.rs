@@ -13,6 +13,7 @@ mod import;
 mod init;
 mod progress;
 mod promote;
+mod rewind;
 mod slot;
 mod status;
 mod table;

@@ -42,6 +42,10 @@ struct Arguments {
     #[arg(long)]
     no_retry: bool,
 
+    /// On start, if this node has log that the node named by --primary went on without: rewind it as walctl rewind does
+    #[arg(long)]
+    auto_rewind: bool,
+
     /// Address and port to listen on, instead of the settings' listen_addresses and port [default: 127.0.0.1:5434]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
@@ -64,5 +68,6 @@ fn main() -> ExitCode {
         slot: arguments.slot,
         use_slot: !arguments.no_slot,
         retry: !arguments.no_retry,
+        auto_rewind: arguments.auto_rewind,
     })
 }

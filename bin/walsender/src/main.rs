@@ -63,5 +63,6 @@ fn main() -> ExitCode {
         slot: None,
         use_slot: true,
         retry: true,
+        auto_rewind: false,
     })
 }

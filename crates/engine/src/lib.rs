@@ -23,6 +23,7 @@ mod raw_file;
 pub mod recovery;
 pub mod redo;
 mod replayed;
+pub mod rewind;
 mod scrub;
 mod seal;
 mod session;

@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 use walship_disk::SharedDisk;
 use walship_types::{
-    DatabaseId, DatabaseName, Lsn, PageSize, SegmentSize, SqliteWalPosition, SystemId, TimelineId, Timestamp,
+    DatabaseId, DatabaseName, Lsn, PageSize, SegmentSize, SqliteWalPosition, SystemId, TimelineHistory,
+    TimelineId, Timestamp,
 };
 
 use crate::sealed::Kind;
@@ -26,6 +27,9 @@ pub enum ControlState {
     Promoting,
     /// A follower that has not reached the end of its base backup yet.
     InBackupRecovery,
+    /// A node that is brought back to where the cluster parted from it: its files are
+    /// those of no state of the cluster, and only the rewind can go on with them.
+    Rewinding,
 }
 
 impl ControlState {
@@ -35,6 +39,7 @@ impl ControlState {
             ControlState::ShutDown => "shut down",
             ControlState::ShutDownInRecovery => "shut down in recovery",
             ControlState::Promoting => "being promoted",
+            ControlState::Rewinding => "being rewound",
             ControlState::InProduction => "in production",
             ControlState::InRecovery | ControlState::InBackupRecovery => "in archive recovery",
         }
@@ -88,6 +93,34 @@ pub struct ControlFile {
     pub next_database_id: DatabaseId,
     /// The databases as of the redo point.
     pub databases: Vec<ControlDatabase>,
+    /// What a rewind that is under way has to know when it is run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewinding: Option<Rewinding>,
+}
+
+/// A rewind that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewinding {
+    /// The node's own log that the cluster went on without; after a rewind that was
+    /// interrupted while it replayed, also what it had received then.
+    pub stretches: Vec<AbandonedLog>,
+    /// Whether files may have been changed already.
+    pub begun: bool,
+    /// The log that is being replayed into the files, and from where on.
+    pub replaying: Option<(TimelineHistory, Lsn)>,
+}
+
+/// Log that is kept aside, and whose pages the files may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbandonedLog {
+    /// Its last timeline, and those that lead to it.
+    pub history: TimelineHistory,
+    /// Where the cluster went another way.
+    pub fork: Lsn,
+    /// Its end.
+    pub end: Lsn,
+    /// Name of its folder in `pg_wal/abandoned`.
+    pub folder: String,
 }
 
 fn no_system_id() -> SystemId {

@@ -39,6 +39,11 @@ impl DataDirectory {
         self.root.join("pg_wal")
     }
 
+    /// Log that the cluster went on without, a folder for each time.
+    pub fn abandoned(&self) -> PathBuf {
+        self.wal().join("abandoned")
+    }
+
     /// Replication slots, a folder each.
     pub fn slots(&self) -> PathBuf {
         self.root.join("pg_replslot")

@@ -61,6 +61,7 @@ pub fn create_cluster(directory: &DataDirectory, wanted: NewCluster) -> Result<C
         known_flush: start.position,
         next_database_id: DatabaseId(1),
         databases: Vec::new(),
+        rewinding: None,
     };
     control.write(&disk, directory)?;
     Ok(control)

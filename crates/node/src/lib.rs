@@ -37,7 +37,7 @@ pub use backends::{
     BackendGuard, BackendInfo, BackendKind, BackendStart, BackendState, Backends, Interrupt, InterruptHook,
     QUERY_BYTES_MAX, WORKER_PID_MAX, WaitShown,
 };
-pub use control::{ControlDatabase, ControlFile, ControlState};
+pub use control::{AbandonedLog, ControlDatabase, ControlFile, ControlState, Rewinding};
 pub use directory::{DataDirectory, DirectoryLock};
 pub use error::NodeError;
 pub use initialize::{NewCluster, POSTGRES_MAJOR, create_cluster, create_missing_folders, new_system_id};

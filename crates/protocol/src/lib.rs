@@ -18,6 +18,7 @@ mod command;
 mod conninfo;
 mod lexer;
 mod message;
+mod page_messages;
 mod receiver;
 mod result_set;
 mod sender;
@@ -35,6 +36,7 @@ pub use message::{
     HotStandbyFeedback, MessageError, PrimaryMessage, StandbyMessage, StandbyStatus, XLOG_DATA_HEADER_BYTES,
     encode_xlog_data,
 };
+pub use page_messages::{PageMessageError, PageReply, PageRequest, PageRun, REQUEST_PAGES_MAX};
 pub use receiver::{ReceiverHalf, ReceiverOptions, ReceiverRequest, ReceiverViolation};
 pub use result_set::{Column, ResultSet, TYPE_INT4, TYPE_INT8, TYPE_OID, TYPE_TEXT};
 pub use sender::{PeerPositions, SEND_BYTES_MAX, SenderHalf, SenderRequest, SenderViolation};

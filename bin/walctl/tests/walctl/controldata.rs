@@ -31,6 +31,7 @@ fn control() -> ControlFile {
             checksum: 0xFEED,
             position: SqliteWalPosition::default(),
         }],
+        rewinding: None,
     }
 }
 

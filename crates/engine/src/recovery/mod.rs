@@ -13,6 +13,7 @@ mod versions;
 pub use leader::{LeaderRecovery, LeaderRecoveryError, RecoveredDatabase};
 pub use restore::Restored;
 pub(crate) use restore::{NotRestored, restore};
+pub(crate) use scan::for_each_record;
 pub use scan::{LogScan, ScanStart, ScannedDatabase};
 pub use verdict::{
     Contradiction, PageEvidence, SizeEvidence, SqliteWalEvidence, Verdict, compare_positions, judge_pages,

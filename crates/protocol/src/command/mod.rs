@@ -72,6 +72,12 @@ pub enum Command {
         /// Name of the database to be made of it.
         name: DatabaseName,
     },
+    /// `WALSHIP_READ_PAGES X/X`: pages of databases, as the client asks for them in a
+    /// CopyBoth stream, with the log kept from that position on.
+    ReadPages {
+        /// The oldest position of the log that the client will need.
+        keep_from: Lsn,
+    },
     /// `WALSHIP_EXPORT_DATABASE name`: answers with a plain SQLite file as a CopyOut stream.
     ExportDatabase {
         /// The database to copy.

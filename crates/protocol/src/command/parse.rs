@@ -46,6 +46,7 @@ fn is_keyword(word: &str) -> bool {
             | "BASE_BACKUP"
             | "WALSHIP_IMPORT_DATABASE"
             | "WALSHIP_EXPORT_DATABASE"
+            | "WALSHIP_READ_PAGES"
     )
 }
 
@@ -71,6 +72,7 @@ impl Parser<'_> {
             "TIMELINE_HISTORY" => Ok(Command::TimelineHistory { timeline: self.timeline()? }),
             "BASE_BACKUP" => Ok(Command::BaseBackup(self.base_backup()?)),
             "WALSHIP_IMPORT_DATABASE" => Ok(Command::ImportDatabase { name: self.database_name()? }),
+            "WALSHIP_READ_PAGES" => Ok(Command::ReadPages { keep_from: self.lsn()? }),
             "WALSHIP_EXPORT_DATABASE" => Ok(Command::ExportDatabase { name: self.database_name()? }),
             _ => Ok(Command::IdentifySystem),
         }

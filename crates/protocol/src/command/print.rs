@@ -40,6 +40,7 @@ impl fmt::Display for Command {
             Command::TimelineHistory { timeline } => write!(f, "TIMELINE_HISTORY {timeline}"),
             Command::BaseBackup(options) => print_base_backup(options, f),
             Command::ImportDatabase { name } => write!(f, "WALSHIP_IMPORT_DATABASE \"{name}\""),
+            Command::ReadPages { keep_from } => write!(f, "WALSHIP_READ_PAGES {keep_from}"),
             Command::ExportDatabase { name } => write!(f, "WALSHIP_EXPORT_DATABASE \"{name}\""),
         }
     }

@@ -11,7 +11,9 @@ use walship_basebackup::BackupFile;
 use walship_node::SenderState;
 use walship_protocol::wire::ErrorFields;
 use walship_protocol::{PeerPositions, SlotName};
-use walship_types::{Lsn, SegmentNo, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp};
+use walship_types::{
+    DatabaseId, Lsn, PageNo, SegmentNo, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp,
+};
 
 /// How far a server is on its way out, as senders have to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -74,6 +76,10 @@ pub trait ReplicationHost: Send + Sync + 'static {
     /// redo point on, and opens the files. Blocks. The log is kept, and full page images
     /// are logged, until the backup is dropped.
     fn start_backup(&self, fast: bool) -> Result<Box<dyn RunningBackup>, ErrorFields>;
+
+    /// Lets a node that is rewound read pages; blocks. The log from `keep_from` on is kept
+    /// until the result is dropped, 58P01 if it is gone already.
+    fn page_reader(&self, keep_from: Lsn) -> Result<Box<dyn PageReader>, ErrorFields>;
 
     /// Makes a database of a plain SQLite file; blocks. The file belongs to the callee,
     /// which removes it.
@@ -198,6 +204,18 @@ pub trait CheckedLog: Send {
     /// The next piece, none of it at or behind `to`; blocks. Empty as long as the record
     /// there is not durable as a whole. XX001 if it is damaged.
     fn next(&mut self, to: Lsn) -> Result<Bytes, ErrorFields>;
+}
+
+/// Reads pages of a node's databases as they are now.
+pub trait PageReader: Send {
+    /// Up to `count` whole pages from `first` on, fewer at the end of the database; blocks.
+    /// `None` if there is no database of that id.
+    fn read(&mut self, database: DatabaseId, first: PageNo, count: u32)
+    -> Result<Option<Bytes>, ErrorFields>;
+
+    /// The timeline, and a position of it before which the log has everything that the
+    /// pages show, and durably; blocks.
+    fn end(&mut self) -> Result<(Lsn, TimelineId), ErrorFields>;
 }
 
 /// Where a backup starts.

@@ -7,6 +7,7 @@ mod databases;
 mod fetch_backup;
 mod host;
 mod log_source;
+mod pages;
 pub mod receiver;
 mod serve;
 mod slots;
@@ -15,7 +16,7 @@ mod stream;
 pub use channel::ConnectionError;
 pub use fetch_backup::{FetchError, FetchedBackup, Progress, fetch_base_backup};
 pub use host::{
-    BackupStart, CheckedLog, LogSource, LogWait, ReplicationHost, ReplicationSession, RunningBackup,
-    SenderReport, SenderRow, ServerPhase, SlotPosition, SlotStore, SlotUse,
+    BackupStart, CheckedLog, LogSource, LogWait, PageReader, ReplicationHost, ReplicationSession,
+    RunningBackup, SenderReport, SenderRow, ServerPhase, SlotPosition, SlotStore, SlotUse,
 };
 pub use serve::serve_replication;

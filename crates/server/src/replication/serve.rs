@@ -9,7 +9,7 @@ use walship_types::{TimelineId, history_file_name};
 
 use super::channel::{ConnectionError, Inbound, Outbound};
 use super::host::{ReplicationHost, ReplicationSession, SenderRow, ServerPhase};
-use super::{base_backup, databases, slots, stream};
+use super::{base_backup, databases, pages, slots, stream};
 
 /// A replication connection that was let in.
 pub(super) struct Serving<S> {
@@ -128,6 +128,10 @@ impl<S: AsyncRead + AsyncWrite + Send> Serving<S> {
             }
             Command::ExportDatabase { name } => {
                 databases::export(self, name).await?;
+                return Ok(After::Continue);
+            }
+            Command::ReadPages { keep_from } => {
+                pages::serve(self, keep_from).await?;
                 return Ok(After::Continue);
             }
             Command::ImportDatabase { name } => {

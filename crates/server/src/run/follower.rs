@@ -142,15 +142,18 @@ fn restartpoint_sink(node: &Arc<Node>) -> RestartpointSink {
 /// Writes a restartpoint to the control file.
 pub(crate) fn note_restartpoint(node: &Node, point: &Restartpoint) -> Result<(), walship_node::NodeError> {
     node.slots.save_all()?;
-    node.control.update(|control| {
-        // the checkpoint may be one of an earlier timeline than the log's
-        control.timeline = control.timeline.max(point.timeline);
-        control.redo = point.redo;
-        control.checkpoint = point.checkpoint_lsn;
-        control.checkpoint_time = walship_types::Timestamp::now();
-        control.minimum_recovery = point.as_of;
-        control.known_flush = point.as_of;
-        control.next_database_id = point.next_database_id;
-        control.databases = point.states.iter().map(control_database).collect();
-    })
+    node.control.update(|control| apply_restartpoint(control, point))
+}
+
+/// What a restartpoint changes in the control file.
+pub(crate) fn apply_restartpoint(control: &mut ControlFile, point: &Restartpoint) {
+    // the checkpoint may be one of an earlier timeline than the log's
+    control.timeline = control.timeline.max(point.timeline);
+    control.redo = point.redo;
+    control.checkpoint = point.checkpoint_lsn;
+    control.checkpoint_time = walship_types::Timestamp::now();
+    control.minimum_recovery = point.as_of;
+    control.known_flush = point.as_of;
+    control.next_database_id = point.next_database_id;
+    control.databases = point.states.iter().map(control_database).collect();
 }

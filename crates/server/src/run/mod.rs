@@ -23,6 +23,7 @@ mod promotion;
 mod receiving;
 mod replica_catalog;
 mod report;
+pub mod rewind;
 mod role;
 mod scrubber;
 mod signals;

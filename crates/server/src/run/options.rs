@@ -62,6 +62,8 @@ pub struct StartOptions {
     pub use_slot: bool,
     /// Not `--no-retry`.
     pub retry: bool,
+    /// `--auto-rewind`.
+    pub auto_rewind: bool,
 }
 
 /// A `--listen` value: address and port.

@@ -39,6 +39,11 @@ pub(crate) fn find_role(
         ))
         .hint("remove the file; create standby.signal instead to start a follower"));
     }
+    if control.state == ControlState::Rewinding {
+        let shown = directory.root().display();
+        return Err(Failure::new(format!("a rewind of directory \"{shown}\" was interrupted"))
+            .hint(format!("run it again: walctl rewind -D {shown} --source CONNINFO")));
+    }
     if control.state == ControlState::Promoting {
         return Ok(Role::Leader);
     }

@@ -21,6 +21,7 @@ use super::node::Node;
 use super::panic::{TASK_THREAD, stop_on_panic};
 use super::promote::{NotPromoted, promote, remove_requests, remove_standby_signal};
 use super::receiving::Receiving;
+use super::rewind::auto_rewind;
 use super::role::{Role, find_role};
 use super::scrubber::start_scrubber;
 use super::signals::{Signals, Told};
@@ -55,6 +56,9 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
         .build()
         .map_err(|e| Failure::new(format!("could not start the runtime: {e}")))?;
     create_if_asked(&options, &directory, &runtime)?;
+    if options.auto_rewind {
+        auto_rewind(&options, &directory, &runtime)?;
+    }
     let control = ControlFile::read(&directory)?;
     let group_reads = control.directory_mode & GROUP_READS != 0;
     rustix::process::umask(file_creation_mask(group_reads));

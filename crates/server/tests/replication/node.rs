@@ -15,8 +15,8 @@ use walship_basebackup::BackupFile;
 use walship_disk::{RealDisk, SharedDisk};
 use walship_protocol::wire::{ErrorFields, TransactionStatus, put_parameter_status, put_ready_for_query};
 use walship_server::replication::{
-    BackupStart, LogSource, ReplicationHost, ReplicationSession, RunningBackup, SenderRow, ServerPhase,
-    SlotStore, serve_replication,
+    BackupStart, LogSource, PageReader, ReplicationHost, ReplicationSession, RunningBackup, SenderRow,
+    ServerPhase, SlotStore, serve_replication,
 };
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp};
 use walship_wal::{
@@ -252,6 +252,10 @@ impl ReplicationHost for Host {
         let start =
             BackupStart { redo: span.start, checkpoint: span.start, timeline, time: Timestamp::now() };
         Ok(Box::new(Backup { writer, start, files: self.files.clone() }))
+    }
+
+    fn page_reader(&self, _keep_from: Lsn) -> Result<Box<dyn PageReader>, ErrorFields> {
+        Err(ErrorFields::error("0A000", "this host has no databases"))
     }
 
     fn import_database(&self, name: &str, file: &Path) -> Result<(), ErrorFields> {

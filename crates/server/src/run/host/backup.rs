@@ -51,12 +51,7 @@ impl NodeBackup {
         }
         // the log stays from here on; the redo point that counts is read only then, as a
         // checkpoint in between may have let go of older log
-        let keeps_log = node.senders.register(backup_row_pid(&node), "base backup".to_owned());
-        let oldest = node.control.get().redo;
-        keeps_log.update(|row| {
-            row.state = walship_node::SenderState::Backup;
-            row.backup_start = Some(oldest);
-        });
+        let keeps_log = keep_log_for(&node, "base backup", node.control.get().redo);
         let control = node.control.get();
         keeps_log.update(|row| row.backup_start = Some(control.redo));
         let start = BackupStart {
@@ -70,6 +65,37 @@ impl NodeBackup {
         let shared = Arc::new(Shared { node, control, control_bytes, end: OnceLock::new() });
         let files = list_files(&shared)?;
         Ok(NodeBackup { shared, start, files, _keeps_log: keeps_log })
+    }
+}
+
+/// Keeps the log from `from` on, as long as the result lives, for something that is shown
+/// as `name` among the replication connections.
+pub(super) fn keep_log_for(node: &Node, name: &str, from: Lsn) -> SenderGuard {
+    let keeps_log = node.senders.register(backup_row_pid(node), name.to_owned());
+    keeps_log.update(|row| {
+        row.state = walship_node::SenderState::Backup;
+        row.backup_start = Some(from);
+    });
+    keeps_log
+}
+
+/// Everything that readers of this node's databases could have seen by now is in the log
+/// before this position, and durable. `redo` is a redo point of the node's.
+pub(super) fn copied_until(node: &Node, redo: Lsn) -> Result<Lsn, ErrorFields> {
+    match node.log() {
+        NodeLog::Leader(writer) => {
+            // a page may have been read that SQLite had committed and the log had not
+            for database in node.databases.all() {
+                database.settle(&AtomicBool::new(false)).map_err(|e| engine_fields(node, &e))?;
+            }
+            let end = writer.positions().insert.get();
+            writer.flush(end).map_err(|error| ErrorFields::error("58030", error.to_string()))?;
+            Ok(end)
+        }
+        // replay may be ahead of what it has published, never of the records it has
+        NodeLog::Follower(log) => {
+            end_of_records(&log.source, redo).map_err(|failure| ErrorFields::error("XX000", failure.message))
+        }
     }
 }
 
@@ -99,20 +125,7 @@ impl Shared {
         if let Some(end) = self.end.get() {
             return Ok(*end);
         }
-        let end = match self.node.log() {
-            NodeLog::Leader(writer) => {
-                // a page may have been read that SQLite had committed and the log had not
-                for database in self.node.databases.all() {
-                    database.settle(&AtomicBool::new(false)).map_err(|e| engine_fields(&self.node, &e))?;
-                }
-                let end = writer.positions().insert.get();
-                writer.flush(end).map_err(|error| ErrorFields::error("58030", error.to_string()))?;
-                end
-            }
-            // replay may be ahead of what it has published, never of the records it has
-            NodeLog::Follower(log) => end_of_records(&log.source, self.control.redo)
-                .map_err(|failure| ErrorFields::error("XX000", failure.message))?,
-        };
+        let end = copied_until(&self.node, self.control.redo)?;
         Ok(*self.end.get_or_init(|| end))
     }
 

@@ -12,11 +12,12 @@ use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId};
 use walship_wal::{WalError, read_history};
 
 use super::backup::NodeBackup;
+use super::pages::NodePages;
 use super::slots::slot_store;
 use super::sql::engine_error;
 use crate::replication::{
-    LogSource, ReplicationHost, ReplicationSession, RunningBackup, SenderReport, SenderRow, ServerPhase,
-    SlotStore,
+    LogSource, PageReader, ReplicationHost, ReplicationSession, RunningBackup, SenderReport, SenderRow,
+    ServerPhase, SlotStore,
 };
 use crate::run::Node;
 
@@ -85,6 +86,10 @@ impl ReplicationHost for Arc<Node> {
 
     fn start_backup(&self, fast: bool) -> Result<Box<dyn RunningBackup>, ErrorFields> {
         Ok(Box::new(NodeBackup::start(Arc::clone(self), fast)?))
+    }
+
+    fn page_reader(&self, keep_from: Lsn) -> Result<Box<dyn PageReader>, ErrorFields> {
+        Ok(Box::new(NodePages::open(Arc::clone(self), keep_from)?))
     }
 
     fn import_database(&self, name: &str, file: &Path) -> Result<(), ErrorFields> {
