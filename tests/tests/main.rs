@@ -52,6 +52,7 @@ mod s090_views_as_postgresql;
 mod s091_monitoring_queries;
 mod s092_psql_describes;
 mod s093_status_watch;
+mod s094_verified_files;
 mod s100_rewind;
 mod s101_rewind_interrupted;
 mod s102_rewind_refusals;

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use walship_types::{Lsn, PageNo, Timestamp};
@@ -74,9 +75,12 @@ impl Database {
         cancel: &dyn Fn() -> bool,
     ) -> Result<Option<ScrubReport>, DbPageError> {
         let Some(hashes) = self.hashes() else { return Ok(None) };
-        // on a leader SQLite commits first, and the table follows when the commit is captured
+        // on a leader SQLite commits first, and the table follows when the commit is captured; a promotion begins a new
+        // table, and leaves this one behind
         let is_captured = || {
-            !matches!(self.shared.role(), Role::Leader(_)) || self.published.covers(&self.wal_index.header())
+            let in_use = self.hashes().is_some_and(|current| Arc::ptr_eq(&current, &hashes));
+            let leads = matches!(self.shared.role(), Role::Leader(_));
+            in_use && (!leads || self.published.covers(&self.wal_index.header()))
         };
         pass(self.path(), &hashes, pages_per_second, cancel, &is_captured).map(Some)
     }

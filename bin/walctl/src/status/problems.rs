@@ -25,6 +25,14 @@ fn of_node(node: &Value) -> Vec<String> {
             problems.push(format!("{server}: database \"{name}\" is stopped: {why}"));
         }
     }
+    for database in members(node, "databases") {
+        let failures = text(database, "checksum_failures").filter(|failures| *failures != "0");
+        if let (Some(name), Some(failures)) = (text(database, "name"), failures) {
+            problems.push(format!(
+                "{server}: database \"{name}\" failed verification: {failures} pages did not have their logged content"
+            ));
+        }
+    }
     for follower in members(node, "followers") {
         let (name, state) = (text(follower, "name").unwrap_or("?"), text(follower, "state").unwrap_or("?"));
         if !matches!(state, "streaming" | "backup") {

@@ -16,7 +16,8 @@ const FOLLOWER_POSITIONS: &str = "SELECT pg_last_wal_receive_lsn() AS receive_ls
      ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END AS replay_lag_seconds";
 const DATABASES: &str = "SELECT datname AS name, page_size, pages, checksum, verified_lsn, verified_time, \
      last_commit_lsn, stopped_because, commits, log_bytes, waiting_writers, writer_pid, oldest_reader_pid, \
-     oldest_reader_holds_bytes FROM walship_stat_database ORDER BY datname";
+     oldest_reader_holds_bytes, (SELECT checksum_failures FROM pg_stat_database d WHERE d.datid = o.datid) \
+     AS checksum_failures FROM walship_stat_database o ORDER BY datname";
 const FOLLOWERS: &str = "SELECT application_name AS name, client_addr, state, sync_state, sent_lsn, write_lsn, \
      flush_lsn, replay_lsn, replay_lag FROM pg_stat_replication ORDER BY application_name";
 const WAITS: &str = "SELECT pid, datname, application_name, wait_event_type, wait_event, \

@@ -11,7 +11,7 @@ use walship_types::{DatabaseId, Lsn, Timestamp};
 use super::node::Node;
 
 /// From one pass over all databases to the next, at least: small ones are not read without a pause.
-const PASS_INTERVAL: Duration = Duration::from_secs(10);
+const PASS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What holding the files against their page hashes has found, since the process started.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ pub(crate) fn start_scrubber(node: Arc<Node>) -> std::io::Result<JoinHandle<()>>
     })
 }
 
-fn scrub(node: &Node, database: &Database) {
+fn scrub(node: &Node, database: &Arc<Database>) {
     let bytes = node.settings().bytes("checksum_scrub_rate");
     if bytes == 0 {
         return;
@@ -86,7 +86,12 @@ fn scrub(node: &Node, database: &Database) {
     // every slice is of a state that has at least this
     let log = node.log();
     let from = log.replay().map_or_else(|| log.positions().flush.get(), |replay| replay.get());
-    let report = match database.scrub(pages, &|| node.scrubs.is_stopped()) {
+    // one that was dropped, or whose name another one has now, is not to be looked at any more
+    let is_gone = || {
+        let named = node.databases.get(database.name().as_str());
+        !named.is_ok_and(|named| Arc::ptr_eq(&named, database))
+    };
+    let report = match database.scrub(pages, &|| node.scrubs.is_stopped() || is_gone()) {
         Ok(Some(report)) => report,
         Ok(None) => return,
         // dropped meanwhile, or a role is changing: the next pass looks again

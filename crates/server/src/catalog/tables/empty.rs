@@ -80,18 +80,6 @@ pub(super) static TABLES: &[Table] = &[
         ],
     ),
     none(
-        "pg_stat_database_conflicts",
-        &[
-            ("datid", &OID),
-            ("datname", &NAME),
-            ("confl_tablespace", &INT8),
-            ("confl_lock", &INT8),
-            ("confl_snapshot", &INT8),
-            ("confl_bufferpin", &INT8),
-            ("confl_deadlock", &INT8),
-        ],
-    ),
-    none(
         "pg_prepared_xacts",
         &[
             ("transaction", &XID),

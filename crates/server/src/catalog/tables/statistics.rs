@@ -10,6 +10,7 @@ pub(super) static TABLES: &[Table] = &[
     Table { name: "pg_stat_bgwriter", columns: CHECKPOINTS, rows: Rows::Live(checkpoints) },
     Table { name: "pg_stat_archiver", columns: ARCHIVER, rows: Rows::Live(archiver) },
     Table { name: "pg_stat_database", columns: DATABASES, rows: Rows::Live(databases) },
+    Table { name: "pg_stat_database_conflicts", columns: CONFLICTS, rows: Rows::Live(conflicts) },
     Table { name: "walship_stat_database", columns: OURS, rows: Rows::Live(ours) },
 ];
 
@@ -152,6 +153,26 @@ fn databases(scope: &Scope) -> Vec<Row> {
                 *cell = value;
             }
         }
+        row
+    };
+    scope.source.databases().into_iter().map(row).collect()
+}
+
+static CONFLICTS: &[Column] = &[
+    ("datid", &OID),
+    ("datname", &NAME),
+    ("confl_tablespace", &INT8),
+    ("confl_lock", &INT8),
+    ("confl_snapshot", &INT8),
+    ("confl_bufferpin", &INT8),
+    ("confl_deadlock", &INT8),
+];
+
+/// Replay never conflicts with a reader.
+fn conflicts(scope: &Scope) -> Vec<Row> {
+    let row = |database: DatabaseRow| {
+        let mut row: Row = vec![database.id.into(), database.name.into()];
+        row.resize(CONFLICTS.len(), Cell::Int(0));
         row
     };
     scope.source.databases().into_iter().map(row).collect()
