@@ -210,7 +210,9 @@ fn sessions_show_what_they_do_and_wait_for() {
         for statement in states {
             let _ = session.query(statement);
             wait_until("the session is idle again", || {
-                watcher.value(&format!("SELECT count(*) FROM ({sql}) x WHERE state LIKE 'idle%'")) == "1"
+                watcher.value(&format!(
+                    "SELECT count(*) FROM ({sql}) x WHERE state LIKE 'idle%' AND wait_event = 'ClientRead'"
+                )) == "1"
             });
             seen.push(rows(&watcher, sql));
         }
