@@ -57,3 +57,6 @@ mod s100_rewind;
 mod s101_rewind_interrupted;
 mod s102_rewind_refusals;
 mod s103_followers_follow;
+mod s104_auto_rewind;
+mod s105_rewind_branches;
+mod s106_stock_receive_over_switch;
