@@ -17,7 +17,7 @@ fn watch(nodes: &[&Node], arguments: &[&str]) -> Command {
 #[test]
 fn a_terminal_shows_a_live_page_and_is_given_back() {
     let lab = Lab::new();
-    let leader = lab.leader();
+    let mut leader = lab.leader();
     let follower = lab.follower(&leader);
     let mut third = lab.follower_with("third", follower.port(), &[]);
     let session = leader.connect();
@@ -63,8 +63,15 @@ fn a_terminal_shows_a_live_page_and_is_given_back() {
         session.run("COMMIT");
         waiting.join().unwrap();
     });
+    let is_wrong = |terminal: &Terminal, what: &str| {
+        terminal.page().lines().any(|line| line.starts_with("! ") && line.contains(what))
+    };
     third.stop();
-    wait_until("the page says what is wrong", || terminal.page().lines().any(|line| line.starts_with("! ")));
+    wait_until("the page says that a node is down", || is_wrong(&terminal, "connection"));
+    leader.pause();
+    wait_until("the page says that a node is silent", || is_wrong(&terminal, "did not answer within 3 s"));
+    leader.resume();
+    wait_until("it answers again", || !is_wrong(&terminal, "did not answer"));
     terminal.press("q");
     assert!(terminal.wait_exit().success());
     let written = terminal.written();

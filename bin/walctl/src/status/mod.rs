@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let nodes = block_on(async {
         let mut nodes = Vec::new();
         for target in &targets {
-            nodes.push(ask(target).await);
+            nodes.push(ask(target, ANSWER_TIMEOUT).await);
         }
         Ok(nodes)
     })?;
@@ -117,14 +117,12 @@ fn running_on(directory: &Path, connection: &ConnectionOptions) -> Result<Target
 }
 
 /// What a node says, or that it does not.
-async fn ask(target: &Target) -> Value {
+async fn ask(target: &Target, limit: Duration) -> Value {
     let hosts = target.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let unreachable = |why: String| json!({ "server": hosts, "role": Value::Null, "error": why });
-    match tokio::time::timeout(ANSWER_TIMEOUT, query::node(target)).await {
+    match tokio::time::timeout(limit, query::node(target)).await {
         Ok(Ok(node)) => node,
         Ok(Err(failure)) => unreachable(failure.message().to_owned()),
-        Err(_) => {
-            unreachable(format!("server at \"{hosts}\" did not answer within {} s", ANSWER_TIMEOUT.as_secs()))
-        }
+        Err(_) => unreachable(format!("server at \"{hosts}\" did not answer within {} s", limit.as_secs())),
     }
 }

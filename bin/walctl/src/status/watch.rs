@@ -16,6 +16,8 @@ use crate::failure::Failure;
 
 /// Nodes that are asked, at most, those found on the way among them.
 const NODES_MAX: usize = 64;
+/// Longest time that a node may take: a page that stands still says nothing of the others.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How to watch.
 pub(super) struct Options {
@@ -84,19 +86,30 @@ async fn key_of(screen: &mut Option<Terminal>) -> u8 {
     }
 }
 
-/// Asks all nodes, and those that they receive from, which are asked from then on.
+/// Asks all nodes at once, then those that they receive from, which are asked from then on.
 async fn look(targets: &mut Vec<Target>) -> Vec<Value> {
     let mut nodes: Vec<Value> = Vec::new();
-    while let Some(target) = targets.get(nodes.len()) {
-        let node = ask(target).await;
-        let above = sender_address(&node).and_then(|address| address_target(target, &address));
-        if let Some(above) = above.filter(|_| targets.len() < NODES_MAX) {
-            let known = |other: &Target| other.hosts.iter().any(|host| above.hosts.contains(host));
-            if !targets.iter().any(known) {
+    while nodes.len() < targets.len() {
+        let asked = nodes.len();
+        let answers: Vec<_> = targets
+            .iter()
+            .skip(asked)
+            .cloned()
+            .map(|target| tokio::spawn(async move { ask(&target, LOOK_TIMEOUT).await }))
+            .collect();
+        for answer in answers {
+            // a panic in there has been reported, and is an answer too
+            nodes.push(answer.await.unwrap_or_else(|error| json!({ "error": error.to_string() })));
+        }
+        for at in asked..nodes.len() {
+            let above = nodes.get(at).and_then(sender_address);
+            let above = above.zip(targets.get(at)).and_then(|(address, like)| address_target(like, &address));
+            let Some(above) = above.filter(|_| targets.len() < NODES_MAX) else { continue };
+            let is_known = |other: &Target| other.hosts.iter().any(|host| above.hosts.contains(host));
+            if !targets.iter().any(is_known) {
                 targets.push(above);
             }
         }
-        nodes.push(node);
     }
     nodes
 }
