@@ -81,6 +81,9 @@ fn every_view_has_postgresqls_columns() {
         wanted.iter_mut().filter(|(_, of)| AS_TEXT.contains(of)).for_each(|(_, of)| *of = 25);
         assert_eq!(columns(&ours, &sql), wanted, "{view}");
         rows(&ours, &sql);
+        // and in binary format, which this client asks for
+        let sent = ours.wait(&sql, ours.client().query(&sql, &[]));
+        sent.unwrap_or_else(|error| panic!("{view}: {error}"));
     }
     for view in [
         "pg_stat_replication",

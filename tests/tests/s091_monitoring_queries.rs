@@ -258,6 +258,11 @@ fn what_is_not_understood_is_an_error_and_not_a_number() {
         ("SELECT 1.5::int + 2.4::int FROM pg_settings LIMIT 1", "4"),
         ("SELECT extract(epoch FROM '2 days 1 hour'::interval)", "176400"),
         ("SELECT now() - interval '1 h' < now() - '30 min'::interval", "t"),
+        ("SELECT (NOT pg_is_in_recovery())::text", "true"),
+        (
+            "SELECT to_char('2026-02-03 04:05:06.5'::timestamptz, 'YYYY-MM-DD HH24:MI:SS.MS')",
+            "2026-02-03 04:05:06.500",
+        ),
         ("SELECT greatest('0/1'::pg_lsn, NULL, '0/A'::pg_lsn)", "0/A"),
     ] {
         assert_eq!(session.value(sql), value, "{sql}");

@@ -10,7 +10,7 @@ pub(super) const WHAT_THERE_IS: &str = "Tables are in pg_tables and pg_class, co
      relnamespace = 11 lists the whole catalog.";
 
 /// What the names of functions and tables begin with, and what to ask instead.
-const INSTEAD: [(&str, &str); 13] = [
+const INSTEAD: [(&str, &str); 15] = [
     (
         "txid_",
         "There are no transaction ids: the position of a session's last commit is walship_last_commit_lsn().",
@@ -30,6 +30,8 @@ const INSTEAD: [(&str, &str); 13] = [
     ("pg_create_logical", "There is no logical replication; followers replicate whole clusters."),
     ("pg_publication", "There is no logical replication; followers replicate whole clusters."),
     ("pg_stat_statements", "Statements are not counted; pg_stat_activity shows those that run."),
+    ("pg_current_xlog", "The functions are called pg_wal... since PostgreSQL 10."),
+    ("pg_last_xlog", "The functions are called pg_wal... since PostgreSQL 10."),
     ("pg_xlog", "The functions are called pg_wal... since PostgreSQL 10."),
     (
         "pg_advisory",

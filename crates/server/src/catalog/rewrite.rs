@@ -162,6 +162,10 @@ mod tests {
                 "SELECT * FROM (SELECT column1 AS state FROM (VALUES ('a'), ('b'))) AS tmp CROSS JOIN pg_database",
             ),
             (
+                "SELECT (not pg_is_in_recovery())::text, (pid > 5)::int, (SELECT 1 WHERE true)::text FROM pg_locks",
+                "SELECT pg_bool_text((not pg_is_in_recovery())), pg_int4((pid > 5)), CAST((SELECT 1 WHERE true) AS TEXT) FROM pg_locks",
+            ),
+            (
                 "SELECT active::text, current_timestamp - (backend_start) FROM pg_stat_activity, pg_replication_slots",
                 "SELECT pg_bool_text(active), pg_time_difference(now(), (backend_start)) COLLATE pg_interval FROM pg_stat_activity, pg_replication_slots",
             ),

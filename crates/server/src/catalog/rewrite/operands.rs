@@ -2,7 +2,7 @@
 
 use super::casts::{Operand, cast};
 use super::lexer::Kind;
-use super::output::{KEYWORDS, Writer};
+use super::output::{KEYWORDS, Writer, is_comparison};
 use super::piece::Piece;
 use crate::catalog::PgType;
 
@@ -50,7 +50,7 @@ impl Writer<'_> {
         start
     }
 
-    /// A parenthesis was closed: around a single operand it is what that is.
+    /// A parenthesis was closed: around a single operand it is what that is, around a condition it is true or false.
     pub(super) fn type_parentheses(&mut self) {
         let end = self.done.len().saturating_sub(1);
         let start = self.group_start(end);
@@ -59,7 +59,8 @@ impl Writer<'_> {
         }
         let inner = self.done.get(start + 1..end).unwrap_or_default();
         let dotted = |pieces: &[Piece]| pieces.iter().skip(1).step_by(2).all(|piece| piece.text == ".");
-        let of = inner.last().and_then(|last| last.of).filter(|_| inner.len() % 2 == 1 && dotted(inner));
+        let single = inner.last().and_then(|last| last.of).filter(|_| inner.len() % 2 == 1 && dotted(inner));
+        let of = single.or_else(|| is_condition(inner).then_some(PgType::Bool));
         if let Some(last) = self.done.last_mut() {
             last.of = of;
         }
@@ -161,4 +162,22 @@ impl Writer<'_> {
         }
         (name, ahead)
     }
+}
+
+/// Whether what stands between two parentheses is a condition: it has an operator of one, outside of further ones.
+fn is_condition(pieces: &[Piece]) -> bool {
+    let mut depth = 0_i32;
+    let mut found = false;
+    for piece in pieces {
+        depth += i32::from(piece.is("(")) - i32::from(piece.is(")"));
+        let word = |words: &[&str]| words.iter().any(|word| piece.is(word));
+        // a subquery is what it selects
+        if depth == 0 && word(&["select"]) {
+            return false;
+        }
+        found |= depth == 0
+            && (is_comparison(&piece.text) && piece.kind == Kind::Symbol
+                || word(&["not", "and", "or", "is", "like", "between", "in"]));
+    }
+    found
 }
