@@ -80,6 +80,24 @@ impl Answers {
     }
 }
 
+#[test]
+fn every_column_of_ours_is_described() {
+    let text = std::fs::read_to_string(repository_root().join("docs/monitoring.md")).unwrap();
+    let (_, section) = text.split_once("## What PostgreSQL has no column for").unwrap();
+    let table =
+        section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let first = table.skip(2).filter_map(|line| line.split('|').nth(1));
+    let described: Vec<String> =
+        first.flat_map(|cell| cell.split(',').map(|name| name.trim().trim_matches('`').to_owned())).collect();
+    let lab = Lab::new();
+    let leader = lab.leader();
+    let session = leader.connect();
+    let sql = "SELECT * FROM walship_stat_database";
+    let there = session.wait(sql, session.client().prepare(sql)).unwrap();
+    let there: Vec<&str> = there.columns().iter().map(|column| column.name()).collect();
+    assert_eq!(described, there);
+}
+
 fn lsn(session: &Session, sql: &str) -> u64 {
     session.value(sql).parse::<Lsn>().unwrap().0
 }

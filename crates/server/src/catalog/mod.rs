@@ -34,7 +34,7 @@ pub use rewrite::{RewrittenQuery, rewrite};
 pub use source::{
     ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ClientAddress,
     ControlRow, DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow,
-    RoleRow, SlotRow, WalStatistics,
+    RoleRow, SlotRow, TURN_WAIT, WalStatistics,
 };
 pub use tables::{column_types, table_names};
 

@@ -128,6 +128,9 @@ pub struct ClientAddress {
     pub port: Option<i32>,
 }
 
+/// Class and name of what a session waits for whose turn to write it is not yet.
+pub const TURN_WAIT: (&str, &str) = ("Lock", "turn");
+
 /// One row of `pg_stat_activity`.
 #[derive(Debug, Clone)]
 pub struct BackendRow {

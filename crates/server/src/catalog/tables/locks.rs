@@ -2,7 +2,7 @@ use super::Column;
 use crate::catalog::cell::Cell;
 use crate::catalog::table::{Row, Rows, Scope, Table};
 use crate::catalog::types::{BOOL, INT2, INT4, OID, TEXT, TIMESTAMPTZ, XID};
-use crate::catalog::{BackendRow, DatabaseRow};
+use crate::catalog::{BackendRow, DatabaseRow, TURN_WAIT};
 
 pub(super) static TABLES: &[Table] = &[Table { name: "pg_locks", columns: LOCKS, rows: Rows::Live(locks) }];
 
@@ -24,9 +24,6 @@ static LOCKS: &[Column] = &[
     ("fastpath", &BOOL),
     ("waitstart", &TIMESTAMPTZ),
 ];
-
-/// What a session waits for that is not its turn yet.
-const TURN_WAIT: (&str, &str) = ("Lock", "turn");
 
 /// The one lock that there is: the turn to write a database, whoever has it, and whoever waits for it.
 fn locks(scope: &Scope) -> Vec<Row> {

@@ -14,9 +14,7 @@ pub(super) const RECEIVER_PID: i32 = 4;
 const SCRUBBER_PID: i32 = 5;
 const _: () = assert!(SCRUBBER_PID <= WORKER_PID_MAX);
 
-/// Class and name of what a session waits for that waits for its turn to write.
-pub(super) const TURN_WAIT: (&str, &str) = ("Lock", "turn");
-/// The same of one that waits for its client.
+/// Class and name of what a session waits for that waits for its client.
 const CLIENT_WAIT: (&str, &str) = ("Client", "ClientRead");
 /// The same of a sender that has sent everything.
 const SENDER_WAIT: (&str, &str) = ("Activity", "WalSenderMain");

@@ -12,8 +12,7 @@ use walship_settings::{AutoConf, SessionIdentity, SessionSettings, SynchronousCo
 use walship_types::{DatabaseName, Lsn, PageSize, Timestamp};
 use walship_wal::{PositionWatch, WaitOutcome};
 
-use super::activity::TURN_WAIT;
-use crate::catalog::{self, SessionContext};
+use crate::catalog::{self, SessionContext, TURN_WAIT};
 use crate::listen::{ClientAddress, StartupParameters};
 use crate::replication::ServerPhase;
 use crate::run::Node;
