@@ -73,6 +73,15 @@ impl Oracle {
         oracle
     }
 
+    /// Stops it cleanly, as `pg_ctl stop -m fast` does.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn stop(&mut self) {
+        self.process.signal(libc::SIGINT);
+        wait_until("PostgreSQL stops", || self.process.exited().is_some());
+    }
+
     /// Its TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port.number()
@@ -91,6 +100,9 @@ impl Oracle {
 
 impl Drop for Oracle {
     fn drop(&mut self) {
+        if self.process.exited().is_some() {
+            return;
+        }
         // an immediate stop, so that the postmaster takes its children with it
         self.process.signal(libc::SIGQUIT);
         wait_until("PostgreSQL ends", || self.process.exited().is_some());

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use walship_tests::{Lab, Node, Role, assert_identical, sqlite3, wait_caught_up};
+use walship_tests::{Lab, Node, Role, assert_identical, repository_root, sqlite3, wait_caught_up};
 use walship_types::Lsn;
 
 /// A leader that crashed with log of its own, and the follower that was promoted instead.
@@ -61,6 +61,29 @@ fn lost_lines(text: &str) -> Vec<&str> {
     text.lines().filter(|line| line.starts_with("lost: ")).collect()
 }
 
+/// What docs/failover.md shows of a rewind.
+fn documented() -> String {
+    let page = std::fs::read_to_string(repository_root().join("docs/failover.md")).unwrap();
+    let shown = page.split("$ walctl rewind ").nth(1).unwrap().split("```").next().unwrap();
+    shown.split_once('\n').unwrap().1.trim_end().to_owned()
+}
+
+/// An output without what is another one each time: paths, positions, numbers, tables.
+fn shape(text: &str) -> Vec<String> {
+    let number = regex::Regex::new(r"[0-9A-F]+/[0-9A-F]+|\d+(\.\d+)?").unwrap();
+    let line = |line: &str| {
+        let words = line.split(' ').map(|word| if word.contains('/') { "PLACE" } else { word });
+        let line = number.replace_all(&words.collect::<Vec<_>>().join(" "), "N").replace("pages", "page");
+        match line.strip_prefix("lost: ") {
+            Some(lost) => format!("lost: {}", lost.rsplit_once("  ").unwrap().0),
+            None => {
+                line.split("-D").next().unwrap().trim_end_matches(" s").trim_end_matches(" ms").to_owned()
+            }
+        }
+    };
+    text.lines().map(line).collect()
+}
+
 #[test]
 fn an_old_leader_follows_after_a_rewind_and_what_it_lost_is_listed() {
     let lost = ["UPDATE accounts SET balance = 1 WHERE id = 7", "INSERT INTO quiet VALUES('never seen')"];
@@ -76,6 +99,7 @@ fn an_old_leader_follows_after_a_rewind_and_what_it_lost_is_listed() {
     assert!(lost[0].ends_with("  accounts"), "{text}");
     assert!(lost[1].ends_with("  quiet"), "{text}");
     assert!(text.contains("\ntransactions lost: 2; their log is kept in "), "{text}");
+    assert_eq!(shape(&text), shape(&documented()), "docs/failover.md shows another output");
     // as a plain file, the databases are what they were
     let kept = kept.join("postgres.db");
     let seen = sqlite3(&kept, "SELECT balance FROM accounts WHERE id IN (7, 19000); PRAGMA journal_mode");

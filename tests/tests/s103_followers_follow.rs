@@ -82,6 +82,25 @@ fn all_nodes_may_list_all_nodes_and_a_frozen_leader_holds_nobody_up() {
 }
 
 #[test]
+fn of_two_that_lead_the_one_on_the_newest_timeline_is_followed() {
+    let lab = Lab::new();
+    let old = lab.leader();
+    old.sql("CREATE TABLE t(v); INSERT INTO t VALUES('one')");
+    let promoted = lab.follower_with("promoted", old.port(), &[]);
+    let mut follower = follower_of(&lab, "follower", &hosts(&[&old, &promoted]));
+    follower.start();
+    wait_caught_up(&old, &promoted);
+    wait_caught_up(&old, &follower);
+    follower.kill();
+    // the old leader comes first in the list, and runs
+    promote(&lab, &promoted);
+    promoted.sql("INSERT INTO t VALUES('two')");
+    follower.start();
+    assert_identical(&promoted, &follower, "postgres");
+    assert_eq!(follower.sql("SELECT count(*) FROM t"), "2");
+}
+
+#[test]
 fn a_follower_that_is_ahead_refuses_and_can_be_rewound() {
     let lab = Lab::new();
     let mut leader = lab.leader();

@@ -3,11 +3,13 @@
 //! before it is answered (`fsync = on`, `synchronous_commit = on`).
 //!
 //! `--quick` takes short looks instead of measuring; it is for trying the program out.
+//! `--rewind` measures only that.
 
 mod log_bytes;
 mod memory;
 mod rate;
 mod replay;
+mod rewind;
 mod snapshot;
 mod table;
 mod views;
@@ -25,6 +27,8 @@ struct Effort {
     rounds: usize,
     /// Rows of the database whose snapshot is taken, about 1 kB each.
     snapshot_rows: u32,
+    /// Rows of the database of a node that is rewound, about 1 kB each.
+    rewind_rows: u32,
 }
 
 /// The two systems under test, each a leader with one follower.
@@ -39,10 +43,13 @@ struct Systems<'a> {
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let effort = if quick {
-        Effort { run: Duration::from_secs(1), rounds: 1, snapshot_rows: 20_000 }
+        Effort { run: Duration::from_secs(1), rounds: 1, snapshot_rows: 20_000, rewind_rows: 20_000 }
     } else {
-        Effort { run: Duration::from_secs(5), rounds: 3, snapshot_rows: 400_000 }
+        Effort { run: Duration::from_secs(5), rounds: 3, snapshot_rows: 400_000, rewind_rows: 1_000_000 }
     };
+    if std::env::args().any(|argument| argument == "--rewind") {
+        return rewind::measure(effort).print("an old leader comes back");
+    }
     let lab = Lab::new();
     let postgres = Oracle::start(lab.path(), &["max_connections=200", "fsync=on", "synchronous_commit=on"]);
     let standby = postgres.standby(lab.path(), &["max_connections=200"]);
@@ -56,4 +63,6 @@ fn main() {
     snapshot::measure(&systems, effort).print("snapshot: a new follower's base backup");
     memory::measure(&mut systems).print("peak memory of the whole run");
     views::measure(effort).print("views of a leader with 20 followers");
+    drop(systems);
+    rewind::measure(effort).print("an old leader comes back");
 }
