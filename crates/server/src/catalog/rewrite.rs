@@ -179,6 +179,23 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_made_to_be_nasty_is_refused_or_left_to_sqlite() {
+        let many = |text: &str, count| text.repeat(count);
+        for (sql, is_refused) in [
+            (format!("SELECT pg_lsn({}", many("case ", 20_000)), true),
+            (format!("SELECT {}", many("now(", 20_000)), true),
+            (format!("SELECT {}now()", many("pg_catalog.", 10_000)), true),
+            (format!("SELECT now(){}", many(" - '1 s'", 10_000)), true),
+            (format!("SELECT now(), {}1{}", many("(", 50_000), many(")", 50_000)), false),
+            (format!("SELECT now(), {}", many("(values(", 10_000)), false),
+            (format!("SELECT now(), {}", many("extract(", 10_000)), true),
+        ] {
+            let begin: String = sql.chars().take(40).collect();
+            assert_eq!(rewrite(&sql).is_err(), is_refused, "{begin}");
+        }
+    }
+
+    #[test]
     fn says_what_to_ask_instead() {
         for (sql, hint) in [
             ("SELECT * FROM pg_catalog.pg_proc p", "pg_settings"),

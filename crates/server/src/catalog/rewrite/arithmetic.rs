@@ -6,6 +6,9 @@ use super::piece::Piece;
 use crate::catalog::PgType;
 use crate::catalog::cell::parse_timestamp;
 
+/// A sum of sums is written again for each of them.
+const OPERAND_BYTES_MAX: usize = 16 << 10;
+
 /// The function that does an operator's work, whether its arguments change places, and what it returns.
 type Work = (&'static str, bool, PgType);
 
@@ -24,6 +27,9 @@ impl Writer<'_> {
         let right = self.collapse_bare(middle + 1);
         self.done.truncate(middle);
         let left = self.collapse_bare(start);
+        if left.len() > OPERAND_BYTES_MAX {
+            return self.too_complex();
+        }
         let (left, right) = (left.trim_start(), right.trim_start());
         let (first, second) = if swapped { (right, left) } else { (left, right) };
         self.done.push(Piece::computed(gap, format!("{function}({first}, {second})"), Some(of)));

@@ -154,8 +154,10 @@ impl Writer<'_> {
     /// `(VALUES ...) AS name(column, ...)`: SQLite has no names for the columns of a subquery there. `false` if this
     /// is another kind of VALUES, and nothing was written.
     pub(super) fn named_values(&mut self) -> bool {
+        // a list of names, not data: looking for the end of each of many would take long
+        const TOKENS_MAX: usize = 512;
         let mut depth = 0_i32;
-        let close = (0..).map_while(|at| self.token(at)).position(|token| {
+        let close = (0..TOKENS_MAX).map_while(|at| self.token(at)).position(|token| {
             depth += i32::from(token.is_symbol("(")) - i32::from(token.is_symbol(")"));
             depth == 0
         });

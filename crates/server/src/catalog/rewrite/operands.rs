@@ -16,14 +16,18 @@ impl Writer<'_> {
         })
     }
 
-    /// Where the group begins that ends with the piece at `end`, a closing parenthesis.
-    fn group_start(&self, end: usize) -> usize {
+    /// Where the group begins that ends with the piece at `end`, a closing parenthesis; `None` if that is before
+    /// `from`.
+    fn group_start(&self, end: usize, from: usize) -> Option<usize> {
         let text = |at: usize| self.done.get(at).map_or("", |piece| piece.text.as_str());
         let (mut start, mut depth) = (end, 0_i32);
         loop {
             depth += i32::from(text(start) == ")") - i32::from(text(start) == "(");
             if depth <= 0 || start == 0 {
-                return start;
+                return Some(start);
+            }
+            if start == from {
+                return None;
             }
             start -= 1;
         }
@@ -41,7 +45,7 @@ impl Writer<'_> {
         let mut start = self.done.len().saturating_sub(1);
         let text = |at: usize| self.done.get(at).map_or("", |piece| piece.text.as_str());
         if text(start) == ")" {
-            start = self.group_start(start);
+            start = self.group_start(start, 0).unwrap_or(0);
             start -= usize::from(start.checked_sub(1).is_some_and(|before| self.names_call(before)));
         }
         while start >= 2 && text(start - 1) == "." {
@@ -52,8 +56,11 @@ impl Writer<'_> {
 
     /// A parenthesis was closed: around a single operand it is what that is, around a condition it is true or false.
     pub(super) fn type_parentheses(&mut self) {
+        // what matters is short: looking far back at each of many would take long
+        const LOOK_BACK: usize = 256;
         let end = self.done.len().saturating_sub(1);
-        let start = self.group_start(end);
+        let from = end.saturating_sub(LOOK_BACK);
+        let Some(start) = self.group_start(end, from) else { return };
         if start.checked_sub(1).is_some_and(|before| self.names_call(before)) {
             return;
         }

@@ -24,9 +24,14 @@ pub(super) struct Writer<'a> {
     in_order_by: bool,
     /// Aliases that were met, for another pass: they may be used before they are given.
     found: Aliases,
+    /// How many operands that are being written lie in each other.
+    depth: usize,
     /// Why it cannot be written, if so.
     pub(super) refused: Option<SqlError>,
 }
+
+/// Operands in operands, at most: the stack of a session's thread is small.
+const DEPTH_MAX: usize = 200;
 
 /// What came of a statement.
 pub(super) struct Written {
@@ -66,6 +71,7 @@ fn pass(sql: &str, tokens: &[Token<'_>], aliases: &Aliases) -> Result<(Written, 
         qualified: qualified(tokens),
         in_order_by: false,
         found: Aliases::new(),
+        depth: 0,
         refused: None,
     };
     while writer.at < tokens.len() {
@@ -121,12 +127,26 @@ impl<'a> Writer<'a> {
 
     pub(super) fn step(&mut self) {
         let Some(&token) = self.token(0) else { return };
+        if self.depth >= DEPTH_MAX {
+            return self.too_complex();
+        }
+        self.depth += 1;
         match token.kind {
             Kind::Word => self.word(token),
             Kind::EscapeString => self.write(plain_string(token.text), Kind::String, 1),
             Kind::Symbol => self.symbol(token),
             _ => self.write(token.text, token.kind, 1),
         }
+        self.depth -= 1;
+    }
+
+    /// Gives the statement up: nothing of it is written any more.
+    pub(super) fn too_complex(&mut self) {
+        self.at = self.tokens.len();
+        self.refused.get_or_insert_with(|| {
+            SqlError::new("54001", "the question to the catalog is too complex")
+                .with_hint("Nest expressions less deeply.")
+        });
     }
 
     fn word(&mut self, token: Token<'a>) {
