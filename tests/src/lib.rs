@@ -11,6 +11,7 @@
 //! Nothing here outlives its test: processes are killed by their id when their
 //! handle is dropped, and by the kernel when the test program itself dies.
 
+mod certificates;
 mod commands;
 mod dataset;
 mod drivers;
@@ -22,6 +23,7 @@ mod node;
 mod oracle;
 pub mod pages;
 mod port;
+pub mod probe;
 mod process;
 mod programs;
 mod proxy;
@@ -31,6 +33,7 @@ mod terminal;
 mod user;
 mod wait;
 
+pub use certificates::{Authority, CertificateFiles};
 pub use commands::{Output, output_of, pgbench, sqlite3};
 pub use dataset::generate_shop;
 pub use drivers::{node_driver, python_driver};

@@ -242,6 +242,39 @@ impl Node {
         command
     }
 
+    /// The stock `psql` for another user of `database`, with more of a connection string.
+    /// What the environment could add is taken away.
+    pub fn psql_as(&self, user: &str, password: Option<&str>, more: &str, sql: &str) -> Output {
+        let mut command = Command::new(postgres_program("psql"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PG")) {
+            command.env_remove(name);
+        }
+        if let Some(password) = password {
+            command.env("PGPASSWORD", password);
+        }
+        let host = if more.contains("host=") { "" } else { "host=127.0.0.1" };
+        let database = if more.contains("dbname=") { "" } else { "dbname=postgres" };
+        let conninfo = format!("{host} port={} user={user} {database} {more}", self.port());
+        // without a terminal psql must not ask for a password
+        output_of(
+            command
+                .args(["-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1"])
+                .args(["-c", sql])
+                .arg(conninfo),
+        )
+    }
+
+    /// Replaces the access rules and puts them in force. The first line always lets the
+    /// user `postgres` in over TCP, whom the tests themselves use.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn set_access_rules(&self, rules: &str) {
+        const OWN: &str = "host all,replication postgres 127.0.0.1/32 trust\n";
+        std::fs::write(self.dir.join("pg_hba.conf"), format!("{OWN}{rules}\n")).expect("write pg_hba.conf");
+        assert_eq!(self.sql("SELECT pg_reload_conf()"), "t");
+    }
+
     /// Runs statements in `postgres` through psql; they must succeed.
     pub fn sql(&self, sql: &str) -> String {
         self.psql("postgres", &["-c", sql]).success()

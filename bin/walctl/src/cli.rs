@@ -6,7 +6,7 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, PROGRAM};
 use crate::{
-    basebackup, controldata, export, import, init, promote, rewind, slot, status, verifybackup, waldump,
+    basebackup, controldata, export, import, init, promote, rewind, slot, status, user, verifybackup, waldump,
 };
 
 /// Looks at walship clusters, their logs and their backups, and moves databases in and out of them.
@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Rewind(rewind::Arguments),
     Status(status::Arguments),
     Slot(slot::Arguments),
+    User(user::Arguments),
     Basebackup(basebackup::Arguments),
     Verifybackup(verifybackup::Arguments),
     Waldump(waldump::Arguments),
@@ -51,6 +52,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Rewind(arguments) => rewind::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Slot(arguments) => slot::run(&arguments),
+        Command::User(arguments) => user::run(&arguments),
         Command::Basebackup(arguments) => basebackup::run(&arguments),
         Command::Verifybackup(arguments) => verifybackup::run(&arguments),
         Command::Controldata(arguments) => controldata::run(&arguments),

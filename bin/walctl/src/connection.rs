@@ -104,8 +104,7 @@ impl From<ClientError> for Failure {
                 ClientError::Connect { .. } => {
                     failure.hint("check that the server runs there, and -h and -p")
                 }
-                ClientError::NoPassword { .. } => failure.hint("set PGPASSWORD"),
-                _ => failure,
+                other => failure.more(None, other.hint().as_deref()),
             },
         }
     }

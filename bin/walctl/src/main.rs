@@ -17,6 +17,7 @@ mod rewind;
 mod slot;
 mod status;
 mod table;
+mod user;
 mod verifybackup;
 mod waldump;
 

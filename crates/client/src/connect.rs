@@ -1,7 +1,7 @@
-use walship_protocol::{Host, SessionAttributes, SslMode, Target};
+use walship_protocol::{Host, HostAddress, SessionAttributes, SslMode, Target};
 
+use crate::encrypt::{self, Way};
 use crate::session_attributes::{rejection, relaxed};
-use crate::transport::Transport;
 use crate::{ClientError, Connection};
 
 /// What a connection is for.
@@ -46,21 +46,29 @@ async fn one_host(
     attributes: SessionAttributes,
 ) -> Result<Connection, ClientError> {
     let attempt = async {
-        if target.ssl_mode >= SslMode::Require {
-            return Err(ClientError::Encryption { host: host.to_string() });
-        }
-        let transport = Transport::connect(host)
-            .await
-            .map_err(|source| ClientError::Connect { host: host.to_string(), source })?;
-        let mut connection = Connection::new(transport, host.clone());
-        connection.start_up(target, purpose, application_name).await?;
-        match rejection(&connection, attributes) {
-            None => Ok(connection),
-            Some(reason) => {
-                connection.close().await;
-                Err(ClientError::SessionAttributes { host: host.to_string(), reason })
+        let ways = ways(target.tls.mode, host);
+        let mut failed = None;
+        for way in ways {
+            let transport = encrypt::open(target, host, *way).await;
+            let started = match transport {
+                Ok(transport) => {
+                    let mut connection = Connection::new(transport, host.clone());
+                    let started = connection.start_up(target, purpose, application_name).await;
+                    started.map(|()| connection)
+                }
+                Err(error) => Err(error),
+            };
+            match started {
+                Ok(connection) => return checked(connection, attributes).await,
+                // an error that another way cannot change is the one to tell
+                Err(error) if failed.is_none() || error.is_about_access() => failed = Some(error),
+                Err(_) => {}
+            }
+            if failed.as_ref().is_some_and(|error| !error.may_depend_on_encryption()) {
+                break;
             }
         }
+        Err(failed.unwrap_or_else(|| ClientError::NoEncryption { host: host.to_string() }))
     };
     match target.connect_timeout {
         None => attempt.await,
@@ -68,5 +76,30 @@ async fn one_host(
             Ok(result) => result,
             Err(_) => Err(ClientError::ConnectTimeout { host: host.to_string(), after }),
         },
+    }
+}
+
+async fn checked(connection: Connection, attributes: SessionAttributes) -> Result<Connection, ClientError> {
+    match rejection(&connection, attributes) {
+        None => Ok(connection),
+        Some(reason) => {
+            let host = connection.host().to_string();
+            connection.close().await;
+            Err(ClientError::SessionAttributes { host, reason })
+        }
+    }
+}
+
+/// What to try, in order, as libpq does.
+fn ways(mode: SslMode, host: &Host) -> &'static [Way] {
+    if matches!(host.address, HostAddress::Unix(_)) {
+        // nobody is in between; PostgreSQL has no TLS there either
+        return &[Way::Plain];
+    }
+    match mode {
+        SslMode::Disable => &[Way::Plain],
+        SslMode::Allow => &[Way::Plain, Way::Tls],
+        SslMode::Prefer => &[Way::TlsIfOffered, Way::Plain],
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Way::Tls],
     }
 }

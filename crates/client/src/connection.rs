@@ -21,6 +21,8 @@ pub struct Connection {
     host: Host,
     unread: BytesMut,
     pid: i32,
+    /// Whether the login was tied to the server's certificate.
+    is_bound: bool,
     parameters: BTreeMap<String, String>,
     /// Rows of the statement that is running.
     rows: Option<(QueryResult, usize)>,
@@ -35,6 +37,7 @@ impl Connection {
             host,
             unread: BytesMut::new(),
             pid: 0,
+            is_bound: false,
             parameters: BTreeMap::new(),
             rows: None,
             failed: None,
@@ -129,6 +132,24 @@ impl Connection {
         let _ = self.transport.shutdown().await;
     }
 
+    /// Whether it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.transport.is_tls()
+    }
+
+    /// What a login can be tied to, on an encrypted connection.
+    pub(crate) fn end_point(&self) -> Option<Vec<u8>> {
+        self.transport.end_point()
+    }
+
+    pub(crate) fn is_bound(&self) -> bool {
+        self.is_bound
+    }
+
+    pub(crate) fn set_bound(&mut self, is_bound: bool) {
+        self.is_bound = is_bound;
+    }
+
     pub(crate) fn set_parameter(&mut self, name: String, value: String) {
         self.parameters.insert(name, value);
     }
@@ -138,7 +159,11 @@ impl Connection {
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        let written = self.transport.write_all(bytes).await;
+        // TLS keeps what it has encrypted until it is told to send it
+        let written = match self.transport.write_all(bytes).await {
+            Ok(()) => self.transport.flush().await,
+            failed => failed,
+        };
         written.map_err(|source| ClientError::Broken { host: self.host.to_string(), source })
     }
 

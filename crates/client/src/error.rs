@@ -52,11 +52,61 @@ pub enum ClientError {
         /// Where.
         host: String,
     },
-    /// `sslmode` asks for encryption.
-    #[error("sslmode of the connection to \"{host}\" asks for encryption, which is not available")]
-    Encryption {
+    /// `sslmode` asks for encryption, and the server has none.
+    #[error("connection to server at \"{host}\" failed: server does not support SSL, but SSL was required")]
+    NoEncryption {
         /// Where.
         host: String,
+    },
+    /// The server answered the request for encryption with something else.
+    #[error(
+        "connection to server at \"{host}\" failed: received invalid response to SSL negotiation: {found:?}"
+    )]
+    SslAnswer {
+        /// Where.
+        host: String,
+        /// The answer's first byte.
+        found: char,
+    },
+    /// The handshake failed: the certificate is not what was asked for, or we are not let in.
+    #[error("connection to server at \"{host}\" failed: SSL error: {source}")]
+    Tls {
+        /// Where.
+        host: String,
+        /// What TLS says.
+        source: io::Error,
+    },
+    /// Our own files for TLS are not right.
+    #[error("connection to server at \"{host}\" failed: {source}")]
+    TlsFiles {
+        /// Where.
+        host: String,
+        /// Which, and why.
+        source: walship_tls::TlsError,
+    },
+    /// No certificate can be for a host of that name.
+    #[error("connection to server at \"{host}\" failed: \"{name}\" is neither a host name nor an address")]
+    ServerName {
+        /// Where.
+        host: String,
+        /// The name.
+        name: String,
+    },
+    /// The server's side of a password exchange is not right.
+    #[error("connection to server at \"{host}\" failed: {source}")]
+    Scram {
+        /// Where.
+        host: String,
+        /// What is wrong with it.
+        source: walship_auth::scram::ClientScramError,
+    },
+    /// `channel_binding=require`, and the server did not tie the login to its certificate.
+    #[error("connection to server at \"{host}\" failed: channel binding required, but {reason}")]
+    ChannelBinding {
+        /// Where.
+        host: String,
+        /// Why.
+        reason: &'static str,
     },
     /// None of several hosts would do.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -107,6 +157,34 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether the same connection with or without encryption might do.
+    pub(crate) fn may_depend_on_encryption(&self) -> bool {
+        match self {
+            ClientError::Tls { .. } | ClientError::SslAnswer { .. } => true,
+            _ => self.is_about_access(),
+        }
+    }
+
+    /// Whether the server's rules refused us.
+    pub(crate) fn is_about_access(&self) -> bool {
+        matches!(self, ClientError::Refused { error, .. } if error.sqlstate == "28000")
+    }
+
+    /// Advice that goes with the message, where it is not the server's.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ClientError::TlsFiles { source, .. } => source.hint(),
+            ClientError::NoPassword { .. } => Some(
+                "set PGPASSWORD, or add a line to ~/.pgpass (mode 0600): host:port:database:user:password"
+                    .into(),
+            ),
+            ClientError::NoEncryption { .. } => {
+                Some("set ssl = on at the server, or sslmode=prefer here".into())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether no server was reached, so that another attempt may succeed.
     pub fn is_unreachable(&self) -> bool {
         match self {

@@ -19,8 +19,10 @@
 
 mod connect;
 mod connection;
+mod encrypt;
 mod error;
 mod event;
+mod password;
 mod session_attributes;
 mod startup;
 mod transport;

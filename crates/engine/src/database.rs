@@ -151,6 +151,11 @@ impl Database {
         *self.replay_stopped.write() = Some(reason);
     }
 
+    /// What its -wal ends with: another value means that something was committed since.
+    pub fn version(&self) -> WalIndexHeader {
+        self.wal_index.header()
+    }
+
     /// How many sessions use it.
     pub fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Acquire)

@@ -222,7 +222,7 @@ fn find(map: &BTreeMap<DatabaseName, Arc<Database>>, name: &str) -> Result<Arc<D
     let found = name.parse::<DatabaseName>().ok().and_then(|name| map.get(&name).cloned());
     found.ok_or_else(|| EngineError::DatabaseDoesNotExist {
         name: name.to_owned(),
-        existing: map.keys().cloned().collect(),
+        existing: map.keys().filter(|name| !name.is_shared_catalog()).cloned().collect(),
     })
 }
 

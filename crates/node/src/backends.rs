@@ -44,6 +44,19 @@ impl BackendState {
 /// Longest query text that is kept, in bytes: PostgreSQL's `track_activity_query_size`.
 pub const QUERY_BYTES_MAX: usize = 1024;
 
+/// The encryption of a connection, as `pg_stat_ssl` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendTls {
+    /// `TLSv1.3`.
+    pub version: String,
+    /// The cipher suite.
+    pub cipher: String,
+    /// Bits of its key.
+    pub bits: i32,
+    /// The client certificate's subject, serial number and issuer.
+    pub client: Option<[String; 3]>,
+}
+
 /// One session, as views show it.
 #[derive(Debug, Clone)]
 pub struct BackendInfo {
@@ -59,6 +72,8 @@ pub struct BackendInfo {
     pub application_name: String,
     /// `None` for a Unix socket.
     pub client_address: Option<SocketAddr>,
+    /// What encrypts it, if anything does.
+    pub tls: Option<BackendTls>,
     /// When it connected.
     pub started: Timestamp,
     /// When its transaction began, if it is in one.
@@ -124,6 +139,7 @@ impl Backends {
             user: start.user,
             application_name: start.application_name,
             client_address: start.client_address,
+            tls: start.tls,
             started: now,
             transaction_started: None,
             query_started: None,
@@ -145,6 +161,12 @@ impl Backends {
     /// How many sessions there are of a kind.
     pub fn count(&self, kind: BackendKind) -> usize {
         self.sessions.lock().values().filter(|b| b.info.kind == kind).count()
+    }
+
+    /// How many SQL sessions a user has.
+    pub fn count_of_user(&self, user: &str) -> usize {
+        let sessions = self.sessions.lock();
+        sessions.values().filter(|b| b.info.kind == BackendKind::Client && b.info.user == user).count()
     }
 
     /// How many SQL sessions are connected to a database, other than `except`.
@@ -205,6 +227,8 @@ pub struct BackendStart {
     pub application_name: String,
     /// `None` for a Unix socket.
     pub client_address: Option<SocketAddr>,
+    /// What encrypts it, if anything does.
+    pub tls: Option<BackendTls>,
 }
 
 /// A wait that views show; dropping it ends that.
@@ -291,6 +315,7 @@ mod tests {
             user: "u".to_owned(),
             application_name: String::new(),
             client_address: None,
+            tls: None,
         };
         let guard = backends.register(start, hook);
         backends.cancel_request(guard.pid(), guard.key().wrapping_add(1));

@@ -59,6 +59,11 @@ impl DataDirectory {
         self.root.join("postgresql.auto.conf")
     }
 
+    /// Who may connect from where.
+    pub fn access_rules(&self) -> PathBuf {
+        self.root.join("pg_hba.conf")
+    }
+
     /// Its presence makes the directory a follower's.
     pub fn standby_signal(&self) -> PathBuf {
         self.root.join("standby.signal")

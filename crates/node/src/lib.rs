@@ -34,8 +34,8 @@ mod slots;
 mod synchronous;
 
 pub use backends::{
-    BackendGuard, BackendInfo, BackendKind, BackendStart, BackendState, Backends, Interrupt, InterruptHook,
-    QUERY_BYTES_MAX, WORKER_PID_MAX, WaitShown,
+    BackendGuard, BackendInfo, BackendKind, BackendStart, BackendState, BackendTls, Backends, Interrupt,
+    InterruptHook, QUERY_BYTES_MAX, WORKER_PID_MAX, WaitShown,
 };
 pub use control::{AbandonedLog, ControlDatabase, ControlFile, ControlState, Rewinding};
 pub use directory::{DataDirectory, DirectoryLock};

@@ -30,7 +30,8 @@ pub use command::{
     ManifestMode, OptionError, SlotKind,
 };
 pub use conninfo::{
-    Conninfo, ConninfoError, Host, HostAddress, Password, SessionAttributes, SslMode, Target, TargetError,
+    ChannelBinding, Conninfo, ConninfoError, Host, HostAddress, Password, SessionAttributes, SslMode, Target,
+    TargetError, TlsOptions,
 };
 pub use message::{
     HotStandbyFeedback, MessageError, PrimaryMessage, StandbyMessage, StandbyStatus, XLOG_DATA_HEADER_BYTES,

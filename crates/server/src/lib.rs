@@ -1,9 +1,10 @@
 //! The part of walship that has sockets: SQL sessions and replication connections.
 //!
-//! [`listen`] accepts and tells the two apart; [`sql`] runs a session over any
+//! [`listen`] accepts, [`access`] says who it is, and the two are told apart; [`sql`] runs a session over any
 //! blocking stream; [`catalog`] has PostgreSQL's functions and views for it;
 //! [`replication`] serves followers and is one; [`run`] starts and stops it all.
 
+pub mod access;
 pub mod catalog;
 pub mod listen;
 mod pg_type;

@@ -35,6 +35,16 @@ impl DatabaseName {
         &self.0
     }
 
+    /// The database in which the cluster keeps its roles; nobody connects to it.
+    pub fn shared_catalog() -> DatabaseName {
+        DatabaseName("pg_global".to_owned())
+    }
+
+    /// Whether it is [`DatabaseName::shared_catalog`].
+    pub fn is_shared_catalog(&self) -> bool {
+        self.0 == "pg_global"
+    }
+
     /// The database that a new cluster has.
     pub fn postgres() -> DatabaseName {
         DatabaseName("postgres".to_owned())

@@ -112,7 +112,8 @@ fn running_on(directory: &Path, connection: &ConnectionOptions) -> Result<Target
         "" | "*" | "0.0.0.0" | "::" => "127.0.0.1",
         address => address,
     };
-    target.hosts = vec![Host { address: HostAddress::Tcp(address.to_owned()), port: running.port }];
+    target.hosts =
+        vec![Host { address: HostAddress::Tcp(address.to_owned()), port: running.port, name: None }];
     Ok(target)
 }
 

@@ -118,7 +118,8 @@ async fn look(targets: &mut Vec<Target>) -> Vec<Value> {
 fn address_target(like: &Target, address: &str) -> Option<Target> {
     let (host, port) = address.rsplit_once(':')?;
     let mut target = like.clone();
-    target.hosts = vec![Host { address: HostAddress::Tcp(host.to_owned()), port: port.parse().ok()? }];
+    target.hosts =
+        vec![Host { address: HostAddress::Tcp(host.to_owned()), port: port.parse().ok()?, name: None }];
     Some(target)
 }
 

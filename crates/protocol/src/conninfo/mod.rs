@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-pub use target::{Host, HostAddress, Password, SessionAttributes, SslMode, Target, TargetError};
+pub use target::{
+    ChannelBinding, Host, HostAddress, Password, SessionAttributes, SslMode, Target, TargetError, TlsOptions,
+};
 
 /// The keywords of libpq 15. What `pg_basebackup -R` writes uses most of them, so all
 /// are understood, and those without a meaning here are kept and ignored.

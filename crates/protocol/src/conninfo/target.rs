@@ -20,6 +20,40 @@ pub struct Host {
     pub address: HostAddress,
     /// Its port.
     pub port: u16,
+    /// What its certificate has to name, where that is not the address: the `host` that goes
+    /// with a `hostaddr`.
+    pub name: Option<String>,
+}
+
+/// `channel_binding`: whether a login is tied to the server's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// Where both sides can.
+    #[default]
+    Prefer,
+    /// Always: a server that does not is refused.
+    Require,
+}
+
+/// Files and limits for encryption; empty fields are libpq's defaults.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsOptions {
+    /// `sslmode`: whether the connection is encrypted.
+    pub mode: SslMode,
+    /// `sslrootcert`.
+    pub root_certificate: Option<PathBuf>,
+    /// `sslcert`.
+    pub certificate: Option<PathBuf>,
+    /// `sslkey`.
+    pub key: Option<PathBuf>,
+    /// `ssl_min_protocol_version`.
+    pub min_version: Option<String>,
+    /// `ssl_max_protocol_version`.
+    pub max_version: Option<String>,
+    /// `channel_binding`.
+    pub channel_binding: ChannelBinding,
 }
 
 /// `target_session_attrs`: which of several servers will do.
@@ -77,8 +111,12 @@ pub struct Target {
     pub session_attributes: SessionAttributes,
     /// Longest time for one host; `None` waits as long as it takes.
     pub connect_timeout: Option<Duration>,
-    /// Whether the connection is encrypted.
-    pub ssl_mode: SslMode,
+    /// Whether and how the connection is encrypted.
+    pub tls: TlsOptions,
+    /// `passfile`: where to look for a password that was not given.
+    pub password_file: Option<PathBuf>,
+    /// The user's home directory, for files that were not given.
+    pub home: Option<PathBuf>,
 }
 
 /// A password; never printed.
@@ -132,17 +170,27 @@ const CONNECT_TIMEOUT_SECONDS_MIN: u64 = 2;
 impl Conninfo {
     /// Fills in what was not given: from the environment (`PGHOST`, `PGPORT`, `PGUSER`,
     /// `PGPASSWORD`, `PGDATABASE`, `PGAPPNAME`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`,
-    /// `PGSSLMODE`, `PGTARGETSESSIONATTRS`; read with `environment`), else 127.0.0.1:5433
-    /// and user `postgres`.
+    /// `PGSSLMODE`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`, `PGCHANNELBINDING`,
+    /// `PGPASSFILE`, `PGTARGETSESSIONATTRS`, `HOME`; read with `environment`), else
+    /// 127.0.0.1:5433 and user `postgres`.
     pub fn target(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Target, TargetError> {
         let given = |keyword: &str, variable: &str| {
             let own = self.get(keyword).map(str::to_owned);
             own.or_else(|| environment(variable)).filter(|value| !value.is_empty())
         };
         let user = given("user", "PGUSER").unwrap_or_else(|| "postgres".to_owned());
-        let hosts = given("hostaddr", "PGHOSTADDR").or_else(|| given("host", "PGHOST"));
+        let path = |keyword: &str, variable: &str| given(keyword, variable).map(PathBuf::from);
+        let home = environment("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let (addresses, names) = (given("hostaddr", "PGHOSTADDR"), given("host", "PGHOST"));
+        let ports = given("port", "PGPORT");
+        let mut hosts = hosts_and_ports(addresses.as_deref().or(names.as_deref()), ports.as_deref())?;
+        if let (Some(_), Some(names)) = (addresses, names) {
+            for (host, name) in hosts.iter_mut().zip(names.split(',')) {
+                host.name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+            }
+        }
         Ok(Target {
-            hosts: hosts_and_ports(hosts.as_deref(), given("port", "PGPORT").as_deref())?,
+            hosts,
             password: given("password", "PGPASSWORD").map(Password),
             database: given("dbname", "PGDATABASE").unwrap_or_else(|| user.clone()),
             user,
@@ -151,7 +199,18 @@ impl Conninfo {
             options: given("options", "PGOPTIONS"),
             session_attributes: session_attributes(given("target_session_attrs", "PGTARGETSESSIONATTRS"))?,
             connect_timeout: connect_timeout(given("connect_timeout", "PGCONNECT_TIMEOUT"))?,
-            ssl_mode: ssl_mode(given("sslmode", "PGSSLMODE"))?,
+            tls: TlsOptions {
+                mode: ssl_mode(given("sslmode", "PGSSLMODE"))?,
+                root_certificate: path("sslrootcert", "PGSSLROOTCERT"),
+                certificate: path("sslcert", "PGSSLCERT"),
+                key: path("sslkey", "PGSSLKEY"),
+                min_version: given("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
+                max_version: given("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
+                channel_binding: channel_binding(given("channel_binding", "PGCHANNELBINDING"))?,
+            },
+            password_file: path("passfile", "PGPASSFILE")
+                .or_else(|| home.as_ref().map(|home| home.join(".pgpass"))),
+            home,
         })
     }
 }
@@ -177,7 +236,7 @@ fn hosts_and_ports(hosts: Option<&str>, ports: Option<&str>) -> Result<Vec<Host>
             path if path.starts_with('/') => HostAddress::Unix(PathBuf::from(path)),
             name => HostAddress::Tcp(name.to_owned()),
         };
-        Ok(Host { address, port: port_of(index)? })
+        Ok(Host { address, port: port_of(index)?, name: None })
     };
     hosts.iter().enumerate().map(one).collect()
 }
@@ -213,6 +272,25 @@ fn ssl_mode(given: Option<String>) -> Result<SslMode, TargetError> {
         Some("verify-ca") => Ok(SslMode::VerifyCa),
         Some("verify-full") => Ok(SslMode::VerifyFull),
         Some(found) => Err(TargetError::Value { keyword: "sslmode", found: found.to_owned() }),
+    }
+}
+
+fn channel_binding(given: Option<String>) -> Result<ChannelBinding, TargetError> {
+    match given.as_deref() {
+        None | Some("prefer") => Ok(ChannelBinding::Prefer),
+        Some("disable") => Ok(ChannelBinding::Disable),
+        Some("require") => Ok(ChannelBinding::Require),
+        Some(found) => Err(TargetError::Value { keyword: "channel_binding", found: found.to_owned() }),
+    }
+}
+
+impl Host {
+    /// As a password file names it: a Unix socket is `localhost` there.
+    pub fn in_password_file(&self) -> &str {
+        match (&self.name, &self.address) {
+            (Some(name), _) | (None, HostAddress::Tcp(name)) => name,
+            (None, HostAddress::Unix(_)) => "localhost",
+        }
     }
 }
 
@@ -265,5 +343,11 @@ mod tests {
         assert!(format!("{:?}", given.password).contains("********"));
         assert!(matches!(target("sslmode=maybe"), Err(TargetError::Value { keyword: "sslmode", .. })));
         assert_eq!(target("connect_timeout=-1").unwrap().connect_timeout, None);
+        let by_address = target("host=db.example.com hostaddr=10.0.0.1 passfile=/p channel_binding=require");
+        let by_address = by_address.unwrap();
+        assert_eq!(by_address.hosts[0].to_string(), "10.0.0.1:6000");
+        assert_eq!(by_address.hosts[0].in_password_file(), "db.example.com");
+        assert_eq!(by_address.tls.channel_binding, ChannelBinding::Require);
+        assert_eq!(by_address.password_file, Some(PathBuf::from("/p")));
     }
 }

@@ -78,6 +78,33 @@ pub fn put_authentication_ok(out: &mut impl Buffer) {
     put_message(out, Some(b'R'), |out| out.put_i32(0));
 }
 
+/// `R`: the client has to choose one of these SASL mechanisms.
+pub fn put_sasl(out: &mut impl Buffer, mechanisms: &[&str]) {
+    put_message(out, Some(b'R'), |out| {
+        out.put_i32(10);
+        for mechanism in mechanisms {
+            put_text(out, mechanism);
+        }
+        out.put_u8(0);
+    });
+}
+
+/// `R`: the next message of a SASL exchange.
+pub fn put_sasl_continue(out: &mut impl Buffer, data: &[u8]) {
+    put_message(out, Some(b'R'), |out| {
+        out.put_i32(11);
+        out.put_slice(data);
+    });
+}
+
+/// `R`: the last message of a SASL exchange that went well.
+pub fn put_sasl_final(out: &mut impl Buffer, data: &[u8]) {
+    put_message(out, Some(b'R'), |out| {
+        out.put_i32(12);
+        out.put_slice(data);
+    });
+}
+
 /// `S`
 pub fn put_parameter_status(out: &mut impl Buffer, name: &str, value: &str) {
     put_message(out, Some(b'S'), |out| {

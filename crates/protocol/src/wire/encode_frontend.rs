@@ -22,6 +22,26 @@ pub fn put_password(out: &mut BytesMut, password: &str) {
     put_message(out, Some(b'p'), |out| put_text(out, password));
 }
 
+/// `p`: a SASL mechanism and its first message.
+pub fn put_sasl_initial(out: &mut BytesMut, mechanism: &str, message: &[u8]) {
+    put_message(out, Some(b'p'), |out| {
+        put_text(out, mechanism);
+        out.put_i32(i32::try_from(message.len()).unwrap_or(i32::MAX));
+        out.put_slice(message);
+    });
+}
+
+/// `p`: a later message of a SASL exchange.
+pub fn put_sasl_response(out: &mut BytesMut, message: &[u8]) {
+    put_message(out, Some(b'p'), |out| out.put_slice(message));
+}
+
+/// Asks for TLS, before anything else.
+pub fn put_ssl_request(out: &mut BytesMut) {
+    const SSL_REQUEST: i32 = 80_877_103;
+    put_message(out, None, |out| out.put_i32(SSL_REQUEST));
+}
+
 /// `Q`
 pub fn put_query(out: &mut BytesMut, query: &str) {
     put_message(out, Some(b'Q'), |out| put_text(out, query));

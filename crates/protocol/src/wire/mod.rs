@@ -15,9 +15,13 @@ pub use encode::{
     put_close_complete, put_command_complete, put_copy_data, put_copy_data_with, put_copy_done,
     put_copy_response, put_data_row, put_empty_query, put_error, put_negotiate_protocol_version, put_no_data,
     put_null, put_parameter_description, put_parameter_status, put_parse_complete, put_portal_suspended,
-    put_ready_for_query, put_result_set, put_row, put_row_description, put_value,
+    put_ready_for_query, put_result_set, put_row, put_row_description, put_sasl, put_sasl_continue,
+    put_sasl_final, put_value,
 };
-pub use encode_frontend::{put_copy_fail, put_password, put_query, put_startup, put_terminate};
+pub use encode_frontend::{
+    put_copy_fail, put_password, put_query, put_sasl_initial, put_sasl_response, put_ssl_request,
+    put_startup, put_terminate,
+};
 pub use fields::{ErrorFields, ErrorSubject, Severity};
 pub use frame::{FRAME_BYTES_MAX, Frame, FrameError, decode_frame};
 pub use frontend::{Bind, FrontendMessage, MalformedMessage, Parse, Target};

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use walship_settings::SessionSettings;
 use walship_types::{Lsn, Timestamp};
 
+use crate::access::BOOTSTRAP_OID;
 use crate::sql::SqlError;
 
 /// What the catalog's functions know of the session that calls them.
@@ -18,6 +19,8 @@ pub struct SessionContext {
     pub pid: i32,
     /// The user.
     pub user: String,
+    /// The role whose privileges it has.
+    pub role: u32,
     /// The database.
     pub database: String,
     /// The client's address; `None` over a Unix socket.
@@ -46,6 +49,7 @@ impl SessionContext {
         SessionContext {
             pid,
             user,
+            role: BOOTSTRAP_OID,
             database: database.into(),
             client: ends.map(|(client, _)| client),
             server: ends.map(|(_, server)| server),
@@ -54,6 +58,11 @@ impl SessionContext {
             transaction_started_at: AtomicI64::new(0),
             last_commit: AtomicU64::new(0),
         }
+    }
+
+    /// The same for another role.
+    pub fn with_role(self, role: u32) -> SessionContext {
+        SessionContext { role, ..self }
     }
 
     /// The error of the catalog function that made the last statement fail, if it was one. Take it after every failed

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Error};
 use walship_types::{Lsn, Timestamp};
 
 use super::cell::{Cell, parse_timestamp};
+use super::privilege::check_function;
 use super::table::{Scope, failed};
 use super::{PgType, SqlError, functions};
 
@@ -164,7 +165,9 @@ pub(crate) fn register(
         if strict && (0..call.count()).any(|index| call.is_null(index)) {
             return Ok(Cell::Null);
         }
-        (function.body)(&call).map_err(|error| -> Error { failed(&scope.session, error) })
+        check_function(&scope, function.name)
+            .and_then(|()| (function.body)(&call))
+            .map_err(|error| -> Error { failed(&scope.session, error) })
     })
 }
 

@@ -151,6 +151,11 @@ impl CatalogSource for MemorySource {
             replication: true,
             create_database: true,
             login: true,
+            create_role: true,
+            connection_limit: -1,
+            verifier: None,
+            valid_until: None,
+            privileges: Vec::new(),
         }]
     }
 

@@ -13,6 +13,7 @@ mod context;
 mod function;
 mod functions;
 pub mod memory;
+mod privilege;
 mod rewrite;
 mod schema;
 mod source;
@@ -26,6 +27,7 @@ use rusqlite::Connection;
 
 pub use crate::pg_type::PgType;
 pub use advice::with_advice;
+pub(crate) use cell::parse_timestamp;
 pub use collation::{INTERVAL_COLLATION, LSN_COLLATION, TIMESTAMP_COLLATION};
 pub use context::SessionContext;
 pub use function::type_of_function;

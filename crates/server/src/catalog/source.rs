@@ -1,11 +1,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use walship_node::BackendState;
+use walship_auth::hba::Parsed;
+use walship_node::{BackendState, BackendTls};
 use walship_settings::Reload;
-use walship_types::{Lsn, SegmentSize, SystemId, TimelineId, Timestamp};
+use walship_types::{DatabaseName, Lsn, SegmentSize, SystemId, TimelineId, Timestamp};
 
-use super::SqlError;
+use super::{SessionContext, SqlError};
+use crate::access::Privileges;
 
 /// Where the catalog's rows come from and its actions go to: the node, or a stand-in for tests.
 ///
@@ -39,8 +41,16 @@ pub trait CatalogSource: Send + Sync {
     fn archiver_statistics(&self) -> ArchiverStatistics;
     /// Base backups that are being sent.
     fn base_backups(&self) -> Vec<BaseBackupRow>;
-    /// Users that may log in, the bootstrap superuser first.
+    /// Every role, the bootstrap superuser first.
     fn roles(&self) -> Vec<RoleRow>;
+    /// What a session may do now.
+    fn privileges(&self, _session: &SessionContext) -> Privileges {
+        Privileges::ALL
+    }
+    /// The lines of the access rules' file as it is now.
+    fn access_rules(&self) -> Result<Parsed, SqlError> {
+        Ok(Parsed { lines: Vec::new() })
+    }
     /// When the configuration was last loaded.
     fn configuration_loaded_at(&self) -> Timestamp;
     /// How far replay is paused.
@@ -160,8 +170,8 @@ pub struct BackendRow {
     pub query: String,
     /// `client backend`, `walsender`, `walreceiver`, `checkpointer`, `startup`...
     pub kind: &'static str,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
+    /// What encrypts the connection.
+    pub tls: Option<BackendTls>,
 }
 
 /// One row of `pg_stat_replication`.
@@ -319,6 +329,14 @@ pub struct DatabaseRow {
     pub oldest_reader_holds_bytes: Option<u64>,
 }
 
+impl DatabaseRow {
+    /// Whether it is where the cluster keeps its roles: nobody connects to it, and tools that
+    /// go through every database pass it by.
+    pub fn is_shared_catalog(&self) -> bool {
+        self.name == DatabaseName::shared_catalog().as_str()
+    }
+}
+
 /// Counters of the log, since the process started.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WalStatistics {
@@ -396,6 +414,16 @@ pub struct RoleRow {
     pub create_database: bool,
     /// May log in.
     pub login: bool,
+    /// May make roles.
+    pub create_role: bool,
+    /// How many sessions it may have; -1 for any number.
+    pub connection_limit: i32,
+    /// The verifier of its password.
+    pub verifier: Option<String>,
+    /// When its password stops being good.
+    pub valid_until: Option<Timestamp>,
+    /// In which databases it may do what (`read`, `write`); `None` is in every one.
+    pub privileges: Vec<(Option<String>, &'static str)>,
 }
 
 /// How far replay is paused.

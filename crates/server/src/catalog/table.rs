@@ -8,6 +8,7 @@ use rusqlite::vtab::{Context, Filters, IndexInfo, Module, VTab, VTabConfig, VTab
 use rusqlite::{Connection, Error, ffi};
 
 use super::cell::Cell;
+use super::privilege::check_table;
 use super::schema::{Schema, SchemaCache};
 use super::{CatalogSource, PgType, SessionContext, SqlError};
 
@@ -172,7 +173,9 @@ impl CatalogCursor<'_> {
 // SAFETY: repr(C) with SQLite's structure first, as the trait demands.
 unsafe impl VTabCursor for CatalogCursor<'_> {
     fn filter(&mut self, _: c_int, _: Option<&str>, _: &Filters<'_>) -> rusqlite::Result<()> {
-        self.rows = self.table().rows()?;
+        let table = self.table();
+        check_table(&table.scope, table.table.name).map_err(|error| failed(&table.scope.session, error))?;
+        self.rows = table.rows()?;
         self.at = 0;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Every table of the catalog, one file per subject; each with PostgreSQL 15's columns, types and order.
 
+mod access;
 mod activity;
 mod cluster;
 mod constraints;
@@ -54,6 +55,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Table> {
         cluster::TABLES,
         statistics::TABLES,
         roles::TABLES,
+        access::TABLES,
         type_rows::TABLES,
         relations::TABLES,
         constraints::TABLES,

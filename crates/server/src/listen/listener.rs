@@ -12,13 +12,15 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{
-    ClientAddress, Destinations, Refusal, ReplicationHandler, Socket, dispatch, negotiate, refuse,
+    ClientAddress, Destinations, Refusal, ReplicationHandler, Socket, dispatch, identify, negotiate, refuse,
 };
+use super::pending::{Pending, PendingEntry};
 use super::unix::SocketFile;
+use crate::access::Access;
 use crate::sql::{SessionHost, Timer};
 
 /// Where to listen.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ListenConfig {
     /// TCP addresses; port 0 takes any that is free.
     pub addresses: Vec<SocketAddr>,
@@ -26,8 +28,10 @@ pub struct ListenConfig {
     pub unix_directories: Vec<PathBuf>,
     /// The number in the Unix socket's name.
     pub port: u16,
-    /// How long a client may take until its StartupMessage is there.
+    /// How long a client may take until it has said and proved who it is.
     pub authentication_timeout: Duration,
+    /// Who is let in.
+    pub access: Arc<Access>,
 }
 
 /// Why nothing listens.
@@ -79,11 +83,17 @@ impl ListenError {
 }
 
 /// Listens, and hands on what connects.
-#[derive(Debug)]
 pub struct Listener {
     tcp: Vec<TcpListener>,
     unix: Vec<(UnixListener, SocketFile)>,
     pub(super) authentication_timeout: Duration,
+    pub(super) access: Arc<Access>,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
 }
 
 // after accepting failed (no descriptors left), so that the loop does not spin
@@ -101,7 +111,8 @@ impl Listener {
         for directory in &config.unix_directories {
             unix.push(SocketFile::bind(directory, config.port)?);
         }
-        Ok(Listener { tcp, unix, authentication_timeout: config.authentication_timeout })
+        let access = Arc::clone(&config.access);
+        Ok(Listener { tcp, unix, authentication_timeout: config.authentication_timeout, access })
     }
 
     /// TCP addresses that are listened on.
@@ -141,16 +152,18 @@ impl Listener {
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), ListenError> {
         let timer = Arc::new(Timer::start().map_err(ListenError::Timer)?);
-        let to = Arc::new(Destinations { host, replication, timer });
+        let access = Arc::clone(&self.access);
+        let to = Arc::new(Destinations { host, replication, timer, access });
+        let pending = Arc::new(Pending::default());
         let limit = self.authentication_timeout;
         let mut accepting = JoinSet::new();
         for listener in self.tcp {
-            accepting.spawn(accept_tcp(listener, Arc::clone(&to), limit));
+            accepting.spawn(accept_tcp(listener, Arc::clone(&to), Arc::clone(&pending), limit));
         }
         let mut files = Vec::new();
         for (listener, file) in self.unix {
             files.push(file);
-            accepting.spawn(accept_unix(listener, Arc::clone(&to), limit));
+            accepting.spawn(accept_unix(listener, Arc::clone(&to), Arc::clone(&pending), limit));
         }
         let ended = tokio::select! {
             // an error means that the sender is gone, and with it whoever could stop us
@@ -163,7 +176,7 @@ impl Listener {
     }
 }
 
-async fn accept_tcp(listener: TcpListener, to: Arc<Destinations>, limit: Duration) {
+async fn accept_tcp(listener: TcpListener, to: Arc<Destinations>, pending: Arc<Pending>, limit: Duration) {
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
@@ -172,7 +185,8 @@ async fn accept_tcp(listener: TcpListener, to: Arc<Destinations>, limit: Duratio
                     tracing::debug!(%error, %address, "could not set TCP_NODELAY");
                 }
                 let socket = Socket::Tcp(stream);
-                connections.spawn(connect(socket, ClientAddress::Tcp(address), Arc::clone(&to), limit));
+                let client = ClientAddress::Tcp(address);
+                start(&mut connections, socket, client, &to, &pending, limit);
             }
             Err(error) => {
                 tracing::error!(%error, "could not accept a connection");
@@ -183,17 +197,13 @@ async fn accept_tcp(listener: TcpListener, to: Arc<Destinations>, limit: Duratio
     }
 }
 
-async fn accept_unix(listener: UnixListener, to: Arc<Destinations>, limit: Duration) {
+async fn accept_unix(listener: UnixListener, to: Arc<Destinations>, pending: Arc<Pending>, limit: Duration) {
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.spawn(connect(
-                    Socket::Unix(stream),
-                    ClientAddress::Local,
-                    Arc::clone(&to),
-                    limit,
-                ));
+                let socket = Socket::Unix(stream);
+                start(&mut connections, socket, ClientAddress::Local, &to, &pending, limit);
             }
             Err(error) => {
                 tracing::error!(%error, "could not accept a connection");
@@ -204,11 +214,47 @@ async fn accept_unix(listener: UnixListener, to: Arc<Destinations>, limit: Durat
     }
 }
 
-async fn connect(socket: Socket, client: ClientAddress, to: Arc<Destinations>, limit: Duration) {
-    match timeout(limit, negotiate(socket, |pid, key| to.host.cancel(pid, key))).await {
-        // too slow: PostgreSQL, too, closes without a word
-        Err(_) | Ok(Err(Refusal::Silent)) => {}
-        Ok(Err(Refusal::Told(socket, error))) => refuse(socket, &error).await,
-        Ok(Ok((socket, parameters))) => dispatch(socket, parameters, client, &to).await,
+fn start(
+    connections: &mut JoinSet<()>,
+    socket: Socket,
+    client: ClientAddress,
+    to: &Arc<Destinations>,
+    pending: &Arc<Pending>,
+    limit: Duration,
+) {
+    let entry = pending.enter();
+    let number = entry.number();
+    let task = connections.spawn(connect(socket, client, Arc::clone(to), entry, limit));
+    pending.served_by(number, task);
+}
+
+async fn connect(
+    socket: Socket,
+    client: ClientAddress,
+    to: Arc<Destinations>,
+    entry: PendingEntry,
+    limit: Duration,
+) {
+    let known = timeout(limit, async {
+        let (socket, parameters) = negotiate(socket, &to.access, |pid, key| to.host.cancel(pid, key)).await?;
+        let (socket, identity) = identify(socket, &parameters, client, &to).await?;
+        Ok((socket, parameters, identity))
+    });
+    let known = known.await;
+    drop(entry);
+    match known {
+        // PostgreSQL, too, closes without a word
+        Err(_) => {
+            tracing::info!(
+                event = "authentication_timeout",
+                ?client,
+                ?limit,
+                "a client did not log in in time"
+            );
+        }
+        Ok(Err(Refusal::Silent)) => {}
+        // a client that does not take its refusal is not waited for
+        Ok(Err(Refusal::Told(socket, error))) => drop(timeout(limit, refuse(socket, &error)).await),
+        Ok(Ok((socket, parameters, identity))) => dispatch(socket, parameters, client, identity, &to).await,
     }
 }

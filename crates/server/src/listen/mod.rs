@@ -7,6 +7,7 @@
 mod connection;
 mod listener;
 mod not_ready;
+mod pending;
 mod socket;
 mod startup;
 mod unix;

@@ -1,4 +1,5 @@
 use std::io;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -7,6 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::Listener;
 use super::connection::{Refusal, Socket, negotiate, refuse};
 use super::listener::PAUSE_AFTER_FAILURE;
+use crate::access::Access;
 use crate::sql::{SqlError, SqlState};
 
 /// A listener of a node that still recovers: who connects is told so at once (57P03),
@@ -44,7 +46,7 @@ async fn refuse_all(listener: Listener, mut ready: oneshot::Receiver<()>) -> Lis
             accepted = listener.accept_any() => match accepted {
                 Ok(socket) => {
                     // a client that is too slow is closed without a word, as later
-                    told.spawn(timeout(limit, tell(socket)));
+                    told.spawn(timeout(limit, tell(socket, Arc::clone(&listener.access))));
                 }
                 Err(error) => {
                     tracing::error!(%error, "could not accept a connection");
@@ -59,8 +61,8 @@ async fn refuse_all(listener: Listener, mut ready: oneshot::Receiver<()>) -> Lis
     listener
 }
 
-async fn tell(socket: Socket) {
-    match negotiate(socket, |_, _| {}).await {
+async fn tell(socket: Socket, access: Arc<Access>) {
+    match negotiate(socket, &access, |_, _| {}).await {
         Ok((socket, _)) => refuse(socket, &starting_up()).await,
         Err(Refusal::Told(socket, error)) => refuse(socket, &error).await,
         Err(Refusal::Silent) => {}
@@ -88,6 +90,7 @@ mod tests {
             unix_directories: Vec::new(),
             port: 0,
             authentication_timeout: Duration::from_secs(60),
+            access: Arc::new(Access::unguarded()),
         };
         let listener = Listener::bind(&config).await.unwrap();
         let address = listener.addresses()[0];

@@ -115,6 +115,9 @@ pub enum InvalidStartup {
         /// The length word.
         length: u32,
     },
+    /// A TLS handshake that nobody asked whether to begin.
+    #[error("received a TLS handshake in place of a startup packet")]
+    TlsFirst,
     /// Another protocol.
     #[error("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{PROTOCOL_MINOR_MAX}")]
     Version {
@@ -139,9 +142,18 @@ pub enum InvalidStartup {
 
 /// Bytes of the body of a packet with that length word, which counts itself.
 pub(super) fn body_bytes(length: u32) -> Result<usize, InvalidStartup> {
+    if is_client_hello(length) {
+        return Err(InvalidStartup::TlsFirst);
+    }
     let bytes = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
     // the shortest holds just its code
     bytes.filter(|bytes| (4..=STARTUP_BYTES_MAX).contains(bytes)).ok_or(InvalidStartup::Length { length })
+}
+
+/// Whether a client's first four bytes are those of a TLS record that holds a handshake:
+/// its type, 22, and the major version, 3.
+fn is_client_hello(word: u32) -> bool {
+    word >> 16 == 0x1603
 }
 
 impl StartupPacket {
@@ -220,6 +232,7 @@ mod tests {
         assert_eq!(decode(196_608, b"user\0u\0"), Err(InvalidStartup::Layout));
         assert_eq!(decode(196_608, b"user\0u\0\0x"), Err(InvalidStartup::Layout));
         assert_eq!(decode(CANCEL_REQUEST, &[0; 4]), Err(InvalidStartup::Layout));
+        assert_eq!(body_bytes(0x1603_0100), Err(InvalidStartup::TlsFirst));
         for length in [0, 7, 10_005, u32::MAX] {
             assert_eq!(body_bytes(length), Err(InvalidStartup::Length { length }));
         }

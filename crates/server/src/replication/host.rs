@@ -99,6 +99,8 @@ pub struct ReplicationSession {
     pub pid: i32,
     /// The user's name.
     pub user: String,
+    /// Whether that user may change databases.
+    pub superuser: bool,
     /// How the client calls itself: a follower's name.
     pub application_name: String,
     /// Its address, for logs and views; `None` for a Unix socket.

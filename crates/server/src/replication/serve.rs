@@ -134,6 +134,9 @@ impl<S: AsyncRead + AsyncWrite + Send> Serving<S> {
                 pages::serve(self, keep_from).await?;
                 return Ok(After::Continue);
             }
+            Command::ImportDatabase { .. } if !self.session.superuser => {
+                Err(ErrorFields::error("42501", "must be superuser to import a database"))
+            }
             Command::ImportDatabase { name } => {
                 databases::import(self, name).await?;
                 return Ok(After::Continue);

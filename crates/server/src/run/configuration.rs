@@ -4,6 +4,7 @@ use walship_settings::{Override, Settings, load};
 use super::node::Node;
 use super::options::parse_listen;
 use super::{Failure, StartOptions};
+use crate::access::{AccessConfig, AccessError};
 
 /// What `SHOW server_version` says: 15, because older tools refuse newer servers.
 pub(crate) const SERVER_VERSION: &str = concat!("15.18 (walship ", env!("CARGO_PKG_VERSION"), ")");
@@ -68,6 +69,7 @@ impl Node {
                     return None;
                 }
                 let reload = walship_settings::reload(&self.settings, loaded);
+                self.reload_access();
                 *self.settings_loaded.lock() = walship_types::Timestamp::now();
                 self.judge_by_settings();
                 tracing::info!(event = "reload", "settings were read again");
@@ -83,6 +85,18 @@ impl Node {
                 }
                 None
             }
+        }
+    }
+
+    /// Reads the access rules and TLS files again; of what has mistakes, the former stays.
+    fn reload_access(&self) {
+        for error in self.access.reload(AccessConfig::new(&self.settings(), self.directory.root())) {
+            let hint = error.hint();
+            let kept = match error {
+                AccessError::Tls(_) => "TLS was not reloaded",
+                AccessError::Read { .. } | AccessError::Rules { .. } => "pg_hba.conf was not reloaded",
+            };
+            tracing::error!(event = "reload_failed", %error, hint, "{kept}");
         }
     }
 }

@@ -1,25 +1,53 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use walship_node::{DataDirectory, PidFile, write_options_file};
+use walship_node::{ControlFile, DataDirectory, PidFile, write_options_file};
 use walship_settings::{Settings, Typed as _};
 
 use super::Failure;
+use super::create::disk_of;
+use crate::access::{Access, AccessConfig, default_rules};
 use crate::listen::{ListenConfig, ListenError, Listener};
 
+/// Reads who is let in. A cluster without rules gets the default ones, as a file to edit.
+pub(super) fn open_access(
+    directory: &DataDirectory,
+    control: &ControlFile,
+    settings: &Settings,
+) -> Result<Arc<Access>, Failure> {
+    let config = AccessConfig::new(settings, directory.root());
+    let own = directory.access_rules();
+    if config.hba_file == own && !own.exists() {
+        walship_disk::replace_atomically(&*disk_of(control), &own, default_rules().as_bytes())?;
+    }
+    let access = Access::load(config).map_err(|error| {
+        let hint = error.hint();
+        Failure { hint, ..Failure::new(error) }
+    })?;
+    Ok(Arc::new(access))
+}
+
 /// Where the settings say to listen.
-pub(super) fn listen_config(settings: &Settings) -> Result<ListenConfig, Failure> {
+pub(super) fn listen_config(settings: &Settings, access: &Arc<Access>) -> Result<ListenConfig, Failure> {
     let port = u16::try_from(settings.integer("port"))
         .map_err(|_| Failure::new(format!("invalid port {}", settings.integer("port"))))?;
+    let may_go_beyond = settings.bool("ssl") || settings.bool("listen_without_tls");
     let mut addresses = Vec::new();
     for host in settings.list("listen_addresses") {
+        let host = if host == "*" { "0.0.0.0".to_owned() } else { host };
         let resolved = (host.as_str(), port).to_socket_addrs();
         let resolved = resolved
             .map_err(|e| Failure::new(format!("could not translate listen address \"{host}\": {e}")))?;
         for address in resolved {
-            if !is_loopback(address.ip()) {
-                return Err(Failure::new(format!("refusing to listen on {address}: it is not a loopback address"))
-                    .hint("there is no authentication yet: anyone who can connect could read and write everything; listen on 127.0.0.1, ::1 or a Unix socket"));
+            if !is_loopback(address.ip()) && !may_go_beyond {
+                return Err(Failure::new(format!(
+                    "refusing to listen on {address} without TLS: it is not a loopback address"
+                ))
+                .hint(
+                    "data, and who may read it, would be seen by everybody on the way: set ssl = on with \
+                     ssl_cert_file and ssl_key_file, or say listen_without_tls = on",
+                ));
             }
             if !addresses.contains(&address) {
                 addresses.push(address);
@@ -28,7 +56,8 @@ pub(super) fn listen_config(settings: &Settings) -> Result<ListenConfig, Failure
     }
     let unix_directories = settings.list("unix_socket_directories").into_iter().map(Into::into).collect();
     let authentication_timeout = settings.duration("authentication_timeout");
-    Ok(ListenConfig { addresses, unix_directories, port, authentication_timeout })
+    let access = Arc::clone(access);
+    Ok(ListenConfig { addresses, unix_directories, port, authentication_timeout, access })
 }
 
 fn is_loopback(address: IpAddr) -> bool {

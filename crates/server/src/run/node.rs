@@ -17,6 +17,7 @@ use super::checkpointer::CheckpointRequests;
 use super::log::NodeLog;
 use super::promotion::PromotionRequests;
 use super::scrubber::Scrubs;
+use crate::access::{Access, RoleStore};
 use crate::replication::ServerPhase;
 
 /// A running node: the parts that sessions, senders and the receiver share.
@@ -34,6 +35,8 @@ pub struct Node {
     pub(crate) settings: Arc<SharedSettings>,
     pub(crate) settings_loaded: Mutex<Timestamp>,
     pub(crate) databases: Arc<Databases>,
+    pub(crate) roles: Arc<RoleStore>,
+    pub(crate) access: Arc<Access>,
     // protects the role's log; held to copy it
     log: RwLock<NodeLog>,
     pub(crate) control: ControlStore,
@@ -72,8 +75,10 @@ pub(crate) struct CheckpointCounts {
 }
 
 impl Node {
-    pub(crate) fn new(parts: NodeParts) -> Arc<Node> {
+    pub(crate) fn new(parts: NodeParts, access: Arc<Access>) -> Arc<Node> {
         let NodeParts { options, directory, disk, settings, databases, log, control, slots } = parts;
+        let roles = Arc::new(RoleStore::new(Arc::clone(&databases)));
+        access.set_roles(Arc::clone(&roles));
         let now = Timestamp::now();
         let node = Arc::new(Node {
             system_id: control.system_id,
@@ -83,6 +88,8 @@ impl Node {
             settings: Arc::new(SharedSettings::new(settings)),
             settings_loaded: Mutex::new(now),
             databases,
+            roles,
+            access,
             log: RwLock::new(log),
             control: ControlStore {
                 current: Mutex::new(control),

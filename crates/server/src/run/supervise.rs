@@ -15,7 +15,7 @@ use super::create::{GROUP_READS, create_if_asked, disk_of, file_creation_mask};
 use super::follower::{open_follower, start_replay};
 use super::host::ReplicationDoor;
 use super::leader::{create_first_database, start_leader};
-use super::listening::{listen_config, listen_failure, note_command_line, pid_file};
+use super::listening::{listen_config, listen_failure, note_command_line, open_access, pid_file};
 use super::logging::start_logging;
 use super::node::Node;
 use super::panic::{TASK_THREAD, stop_on_panic};
@@ -27,6 +27,7 @@ use super::scrubber::start_scrubber;
 use super::signals::{Signals, Told};
 use super::stop::Stop;
 use super::{Failure, Init, StartOptions};
+use crate::access::Access;
 use crate::listen::{ListenError, Listener, NotReady};
 
 /// Threads for start-up packets, senders and the receiver; SQL sessions have their own.
@@ -67,7 +68,8 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
     create_missing_folders(&directory, control.directory_mode)?;
     let settings = load_settings(&options, &directory, &control)?;
     start_logging(&settings);
-    let listen = listen_config(&settings)?;
+    let access = open_access(&directory, &control, &settings)?;
+    let listen = listen_config(&settings, &access)?;
     let listener = runtime.block_on(Listener::bind(&listen)).map_err(listen_failure)?;
     let pid_file = pid_file(&listen, &listener);
     pid_file.write(&directory, PidStatus::Starting)?;
@@ -80,8 +82,9 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
         let _runtime = runtime.enter();
         NotReady::refuse(listener)
     };
-    let ended = Start { options, directory: directory.clone(), settings, control, listener, pid_file }
-        .run(&runtime, role);
+    let ended =
+        Start { options, directory: directory.clone(), settings, control, listener, pid_file, access }
+            .run(&runtime, role);
     PidFile::remove(&directory);
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
@@ -96,18 +99,19 @@ struct Start {
     control: ControlFile,
     listener: NotReady,
     pid_file: PidFile,
+    access: Arc<Access>,
 }
 
 impl Start {
     fn run(self, runtime: &Runtime, role: Role) -> Result<(), Failure> {
         let disk = disk_of(&self.control);
-        let Start { options, directory, mut settings, control, listener, pid_file } = self;
+        let Start { options, directory, mut settings, control, listener, pid_file, access } = self;
         let follower = role == Role::Follower;
         let fact = if follower { "on" } else { "off" };
         settings.set_fact("in_hot_standby", fact).map_err(Failure::new)?;
         let (node, receiving) = if follower {
             let (parts, sink) = open_follower(options, directory, disk, settings, control)?;
-            let node = Node::new(parts);
+            let node = Node::new(parts, access);
             let receiving = Receiving::start(runtime, &node, sink);
             (node, Some(receiving))
         } else {
@@ -119,7 +123,7 @@ impl Start {
                 remove_requests(&parts.directory);
             }
             create_first_database(&parts)?;
-            (Node::new(parts), None)
+            (Node::new(parts, access), None)
         };
         let mut signals = runtime.block_on(async { Signals::new() })?;
         let mut running = Running { node, receiving, pid_file };

@@ -12,6 +12,7 @@ use walship_types::Lsn;
 use super::error::SqlError;
 use super::signals::Signals;
 use super::value::PgType;
+use crate::access::{Identity, Privileges, RoleChange};
 use crate::listen::{ClientAddress, StartupParameters};
 
 /// The settings of one session, shared with the SQL functions that read and set them.
@@ -82,6 +83,8 @@ pub struct SessionStart {
     pub parameters: StartupParameters,
     /// Where it comes from.
     pub client: ClientAddress,
+    /// Who it is.
+    pub identity: Identity,
     /// Unique among the node's sessions.
     pub pid: i32,
     /// Its settings, with those of the start-up message.
@@ -128,6 +131,7 @@ pub trait SessionHost: Send + Sync {
         &self,
         parameters: &StartupParameters,
         client: ClientAddress,
+        identity: &Identity,
         signals: Arc<Signals>,
     ) -> Result<Box<dyn Registration>, SqlError>;
 
@@ -135,7 +139,20 @@ pub trait SessionHost: Send + Sync {
     fn cancel(&self, pid: i32, key: i32);
 
     /// Settings of a new session.
-    fn settings(&self, user: &str) -> SessionSettings;
+    fn settings(&self, identity: &Identity) -> SessionSettings;
+
+    /// What a session may do now: roles can change while it runs.
+    fn privileges(&self, _start: &SessionStart) -> Privileges {
+        Privileges::ALL
+    }
+
+    /// CREATE ROLE, ALTER ROLE, DROP ROLE, GRANT, REVOKE; where to wait for, `None` if nothing changed.
+    fn change_roles(
+        &self,
+        change: &RoleChange,
+        start: &SessionStart,
+        limits: TurnLimits<'_>,
+    ) -> Result<Option<Lsn>, SqlError>;
 
     /// Opens the database that the session asked for; FATAL 3D000 if there is none.
     /// Called on the session's thread, again for every `DISCARD ALL`.

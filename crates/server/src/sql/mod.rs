@@ -24,6 +24,7 @@ mod timer;
 mod value;
 
 pub use channel::ChannelError;
+pub(crate) use command::role_tag;
 pub use error::SqlError;
 pub use host::{
     Activity, Registration, SessionEngine, SessionHost, SessionStart, SharedSessionSettings, TurnLimits,

@@ -8,7 +8,7 @@ use walship_server::catalog;
 /// Where Debian and the project itself put PostgreSQL 15.
 const PROGRAMS: [&str; 2] = ["/usr/lib/postgresql/15/bin", "/usr/pgsql-15/bin"];
 /// Views of ours that PostgreSQL does not have.
-const OURS: [&str; 1] = ["walship_stat_database"];
+const OURS: [&str; 2] = ["walship_stat_database", "walship_role_privileges"];
 
 fn programs() -> PathBuf {
     let found = PROGRAMS.iter().map(Path::new).find(|path| path.join("postgres").exists());

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use walship_server::access::{Access, Identity, RoleChange};
 use walship_server::listen::{
     ClientAddress, ListenConfig, Listener, ReplicationConnection, ReplicationHandler, StartupParameters,
 };
@@ -133,6 +134,7 @@ impl SessionHost for PlainHost {
         &self,
         _parameters: &StartupParameters,
         _client: ClientAddress,
+        _identity: &Identity,
         signals: Arc<Signals>,
     ) -> Result<Box<dyn Registration>, SqlError> {
         let pid = self.pids.fetch_add(1, Ordering::Relaxed) + 1;
@@ -148,10 +150,10 @@ impl SessionHost for PlainHost {
         }
     }
 
-    fn settings(&self, user: &str) -> SessionSettings {
+    fn settings(&self, identity: &Identity) -> SessionSettings {
         SessionSettings::new(
             Arc::clone(&self.settings),
-            SessionIdentity { user: user.to_owned(), superuser: true },
+            SessionIdentity { user: identity.user.clone(), superuser: identity.superuser },
         )
     }
 
@@ -200,6 +202,15 @@ impl SessionHost for PlainHost {
         Err(not_here())
     }
 
+    fn change_roles(
+        &self,
+        _change: &RoleChange,
+        _start: &SessionStart,
+        _limits: TurnLimits<'_>,
+    ) -> Result<Option<Lsn>, SqlError> {
+        Err(not_here())
+    }
+
     fn checkpoint(&self) -> Result<(), SqlError> {
         Ok(())
     }
@@ -237,6 +248,7 @@ impl Server {
             unix_directories: vec![directory.path().to_owned()],
             port: 5433,
             authentication_timeout: Duration::from_secs(60),
+            access: Arc::new(Access::unguarded()),
         };
         let listener = Listener::bind(&config).await.unwrap();
         let port = listener.addresses()[0].port();

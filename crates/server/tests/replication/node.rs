@@ -186,7 +186,13 @@ async fn greet(mut stream: TcpStream, host: Arc<Host>) {
     out.put_i32(0);
     put_ready_for_query(&mut out, TransactionStatus::Idle);
     stream.write_all(&out).await.unwrap();
-    let session = ReplicationSession { pid, user: "postgres".to_owned(), application_name, client: None };
+    let session = ReplicationSession {
+        pid,
+        user: "postgres".to_owned(),
+        superuser: true,
+        application_name,
+        client: None,
+    };
     // how it ends is seen by the client
     let _ = serve_replication(stream, BytesMut::new(), session, host).await;
 }

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use super::{Nature, function, only_in_recovery};
 use crate::catalog::cell::{Cell, array_text};
 use crate::catalog::function::{Call, Function};
+use crate::catalog::privilege::check_signal;
 use crate::catalog::tables::blockers;
 use crate::catalog::types::{BOOL, INT4_ARRAY, INT8, TEXT, TIMESTAMPTZ, VOID};
 use crate::catalog::{DatabaseRow, NewSlot, SqlError};
@@ -17,13 +18,13 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Ok(call.scope.source.configuration_loaded_at().into())
     }),
     function("pg_reload_conf", 0, &BOOL, Acts, |call| call.scope.source.reload().map(|_| true.into())),
-    function("pg_cancel_backend", 1, &BOOL, Acts, |call| Ok(call.scope.source.cancel(pid(call)?)?.into())),
-    function("pg_terminate_backend", 1, &BOOL, Acts, |call| {
-        Ok(call.scope.source.terminate(pid(call)?)?.into())
+    function("pg_cancel_backend", 1, &BOOL, Acts, |call| {
+        let pid = pid(call)?;
+        check_signal(call.scope, pid, "cancel")?;
+        Ok(call.scope.source.cancel(pid)?.into())
     }),
-    function("pg_terminate_backend", 2, &BOOL, Acts, |call| {
-        Ok(call.scope.source.terminate(pid(call)?)?.into())
-    }),
+    function("pg_terminate_backend", 1, &BOOL, Acts, terminate),
+    function("pg_terminate_backend", 2, &BOOL, Acts, terminate),
     function("pg_promote", 0, &BOOL, Acts, promote),
     function("pg_promote", 1, &BOOL, Acts, promote),
     function("pg_promote", 2, &BOOL, Acts, promote),
@@ -56,6 +57,12 @@ pub(super) static FUNCTIONS: &[Function] = &[
 fn pid(call: &Call<'_, '_>) -> Result<i32, SqlError> {
     let pid = call.integer(0)?;
     i32::try_from(pid).map_err(|_| SqlError::new("22003", format!("session number {pid} is out of range")))
+}
+
+fn terminate(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
+    let pid = pid(call)?;
+    check_signal(call.scope, pid, "terminate")?;
+    Ok(call.scope.source.terminate(pid)?.into())
 }
 
 fn promote(call: &Call<'_, '_>) -> Result<Cell, SqlError> {

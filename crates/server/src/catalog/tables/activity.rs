@@ -36,12 +36,17 @@ static ACTIVITY: &[Column] = &[
 
 fn activity(scope: &Scope) -> Vec<Row> {
     let databases = scope.source.databases();
-    scope.source.backends().into_iter().map(|backend| backend_row(scope, &databases, backend)).collect()
+    let is_superuser = scope.source.privileges(&scope.session).superuser;
+    let row = |backend| backend_row(scope, &databases, is_superuser, backend);
+    scope.source.backends().into_iter().map(row).collect()
 }
 
-fn backend_row(scope: &Scope, databases: &[DatabaseRow], backend: BackendRow) -> Row {
+fn backend_row(scope: &Scope, databases: &[DatabaseRow], is_superuser: bool, backend: BackendRow) -> Row {
     let database = databases.iter().find(|row| Some(&row.name) == backend.database.as_ref());
     let user = backend.user.as_deref();
+    // what others ask is theirs alone
+    let may_see = user.is_none_or(|user| user == scope.session.user) || is_superuser;
+    let query = if may_see { backend.query } else { "<insufficient privilege>".to_owned() };
     vec![
         database.map(|row| row.id).into(),
         backend.database.as_deref().into(),
@@ -63,7 +68,7 @@ fn backend_row(scope: &Scope, databases: &[DatabaseRow], backend: BackendRow) ->
         Cell::Null,
         Cell::Null,
         Cell::Null,
-        backend.query.into(),
+        query.into(),
         backend.kind.into(),
     ]
 }
@@ -82,9 +87,17 @@ static SSL: &[Column] = &[
 fn ssl(scope: &Scope) -> Vec<Row> {
     let connections = scope.source.backends().into_iter().filter(|backend| backend.client.port.is_some());
     let row = |backend: BackendRow| {
-        let mut row: Row = vec![backend.pid.into(), backend.tls.into()];
-        row.resize(SSL.len(), Cell::Null);
-        row
+        let Some(tls) = backend.tls else {
+            let mut row: Row = vec![backend.pid.into(), false.into()];
+            row.resize(SSL.len(), Cell::Null);
+            return row;
+        };
+        let [subject, serial, issuer] = match tls.client {
+            Some(client) => client.map(Cell::Text),
+            None => [Cell::Null, Cell::Null, Cell::Null],
+        };
+        let (version, cipher) = (tls.version.into(), tls.cipher.into());
+        vec![backend.pid.into(), true.into(), version, cipher, tls.bits.into(), subject, serial, issuer]
     };
     connections.map(row).collect()
 }

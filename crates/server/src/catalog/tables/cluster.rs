@@ -58,7 +58,7 @@ fn databases(scope: &Scope) -> Vec<Row> {
             Cell::Null,
         ]
     };
-    scope.source.databases().into_iter().map(row).collect()
+    scope.source.databases().into_iter().filter(|database| !database.is_shared_catalog()).map(row).collect()
 }
 
 static TABLESPACES: &[Column] = &[

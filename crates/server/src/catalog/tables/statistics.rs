@@ -155,7 +155,7 @@ fn databases(scope: &Scope) -> Vec<Row> {
         }
         row
     };
-    scope.source.databases().into_iter().map(row).collect()
+    scope.source.databases().into_iter().filter(|database| !database.is_shared_catalog()).map(row).collect()
 }
 
 static CONFLICTS: &[Column] = &[

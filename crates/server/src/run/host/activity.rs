@@ -57,7 +57,7 @@ fn worker_row(node: &Node, pid: i32, kind: &'static str, wait: &'static str) -> 
         state: None,
         query: String::new(),
         kind,
-        tls: false,
+        tls: None,
     }
 }
 
@@ -95,6 +95,6 @@ fn backend_row(backend: BackendInfo) -> BackendRow {
             BackendKind::Client => "client backend",
             BackendKind::WalSender => "walsender",
         },
-        tls: false,
+        tls: backend.tls,
     }
 }

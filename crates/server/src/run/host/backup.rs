@@ -149,7 +149,12 @@ fn list_files(shared: &Arc<Shared>) -> Result<Vec<BackupFile>, ErrorFields> {
     let node = &shared.node;
     let now = Timestamp::now();
     let mut files = Vec::new();
-    for path in [node.directory.version_file(), node.directory.config(), node.directory.auto_config()] {
+    for path in [
+        node.directory.version_file(),
+        node.directory.config(),
+        node.directory.auto_config(),
+        node.directory.access_rules(),
+    ] {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         match fs::read(&path) {
             Ok(content) => files.push(BackupFile::in_memory(name, content, now)),

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use walship_auth::hba::Parsed;
 use walship_engine::DatabasesRole;
 use walship_node::{Interrupt, ReceiverStatus, SenderState, SlotInfo};
 use walship_settings::{Reload, Typed as _};
@@ -10,16 +11,14 @@ use walship_wal::RecordKind;
 use walship_wal::payload::RestorePoint;
 
 use super::{activity, databases};
+use crate::access::{Level, PasswordState, Privileges, Role};
 use crate::catalog::{
     ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ControlRow,
     DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow, RoleRow,
-    SlotRow, SqlError, WalStatistics,
+    SessionContext, SlotRow, SqlError, WalStatistics,
 };
 use crate::run::Node;
 use crate::run::log::NodeLog;
-
-/// PostgreSQL's bootstrap superuser has this oid.
-const BOOTSTRAP_OID: u32 = 10;
 
 impl CatalogSource for Arc<Node> {
     fn identity(&self) -> NodeIdentity {
@@ -172,16 +171,17 @@ impl CatalogSource for Arc<Node> {
     }
 
     fn roles(&self) -> Vec<RoleRow> {
-        // whoever may connect may do everything until there is authentication
-        let name = "postgres".to_owned();
-        vec![RoleRow {
-            oid: BOOTSTRAP_OID,
-            name,
-            superuser: true,
-            replication: true,
-            create_database: true,
-            login: true,
-        }]
+        let mut rows: Vec<RoleRow> = self.roles.current().iter().map(role_row).collect();
+        rows.sort_by_key(|row| row.oid);
+        rows
+    }
+
+    fn privileges(&self, session: &SessionContext) -> Privileges {
+        self.privileges_of(session.role, &session.database)
+    }
+
+    fn access_rules(&self) -> Result<Parsed, SqlError> {
+        self.access.file_rules().map_err(|error| SqlError::new("58P01", error.to_string()))
     }
 
     fn configuration_loaded_at(&self) -> Timestamp {
@@ -314,6 +314,32 @@ fn slot_error(error: &walship_node::NodeError) -> SqlError {
         }
         other => SqlError::new("58030", other.to_string()),
     }
+}
+
+fn role_row(role: &Role) -> RoleRow {
+    RoleRow {
+        oid: role.oid,
+        name: role.name.clone(),
+        superuser: role.superuser,
+        replication: role.replication,
+        create_database: role.create_database,
+        login: role.login,
+        create_role: role.create_role,
+        connection_limit: role.connection_limit,
+        verifier: match &role.password {
+            PasswordState::Kept(verifier) => Some(verifier.to_string()),
+            PasswordState::None | PasswordState::Damaged => None,
+        },
+        valid_until: role.valid_until,
+        privileges: privileges_of(role),
+    }
+}
+
+fn privileges_of(role: &Role) -> Vec<(Option<String>, &'static str)> {
+    let word = |level| if level == Level::Write { "write" } else { "read" };
+    let everywhere = if role.superuser { Some(Level::Write) } else { role.everywhere };
+    let some = role.in_databases.iter().map(|(name, level)| (Some(name.clone()), word(*level)));
+    everywhere.map(|level| (None, word(level))).into_iter().chain(some).collect()
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use walship_protocol::wire::{
     put_parameter_status, put_ready_for_query,
 };
 
+use crate::access::Identity;
 use crate::listen::{ClientAddress, ReplicationConnection, ReplicationHandler, ReplicationMode};
 use crate::replication::{ConnectionError, ReplicationSession, serve_replication};
 use crate::run::Node;
+use crate::run::host::sql::backend_tls;
 use crate::sql::SessionHost;
 
 /// Lets replication connections in: greets them, and serves them until they end.
@@ -38,7 +40,7 @@ impl ReplicationHandler for ReplicationDoor {
 }
 
 async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(), ConnectionError> {
-    let ReplicationConnection { mut socket, parameters, mode, client } = connection;
+    let ReplicationConnection { mut socket, parameters, mode, client, identity } = connection;
     let refusal = match mode {
         ReplicationMode::Database => Some(
             ErrorFields::error("0A000", "logical replication connections are not supported")
@@ -53,7 +55,7 @@ async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(),
     }
     let ended = Arc::new(Notify::new());
     let hook = Arc::clone(&ended);
-    let user = parameters.user().unwrap_or_default().to_owned();
+    let user = identity.user.clone();
     let application_name = parameters.application_name().to_owned();
     let client = match client {
         ClientAddress::Tcp(address) => Some(address),
@@ -65,6 +67,7 @@ async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(),
         user: user.clone(),
         application_name: application_name.clone(),
         client_address: client,
+        tls: identity.tls.as_deref().map(backend_tls),
     };
     let registered = node.backends.register(
         start,
@@ -75,10 +78,17 @@ async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(),
         }),
     );
     let mut greeting = BytesMut::new();
-    let reported = reported_settings(&node, &user, &application_name);
+    let reported = reported_settings(&node, &identity, &application_name);
     put_greeting(&mut greeting, &reported, registered.pid(), registered.key());
     socket.write_all(&greeting).await?;
-    let session = ReplicationSession { pid: registered.pid(), user, application_name, client };
+    socket.flush().await?;
+    let session = ReplicationSession {
+        pid: registered.pid(),
+        user,
+        superuser: identity.superuser,
+        application_name,
+        client,
+    };
     tokio::select! {
         result = serve_replication(socket, BytesMut::new(), session, Arc::new(Arc::clone(&node))) => result,
         () = ended.notified() => Ok(()),
@@ -87,8 +97,8 @@ async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(),
 
 /// What a physical replication connection is told of the settings; the encodings are
 /// PostgreSQL's for a connection without a database.
-fn reported_settings(node: &Arc<Node>, user: &str, application_name: &str) -> Vec<(String, String)> {
-    let mut settings = SessionHost::settings(node, user);
+fn reported_settings(node: &Arc<Node>, identity: &Identity, application_name: &str) -> Vec<(String, String)> {
+    let mut settings = SessionHost::settings(node, identity);
     // a name that cannot be set is one that the client made up; it keeps the default
     let _ = settings.set_at_startup("application_name", application_name);
     let reported = settings.report_all().into_iter().map(|(name, value)| match name {

@@ -14,7 +14,7 @@ use walship_wal::{WalError, read_history};
 use super::backup::NodeBackup;
 use super::pages::NodePages;
 use super::slots::slot_store;
-use super::sql::engine_error;
+use super::sql::{check_connectable, engine_error};
 use crate::replication::{
     LogSource, PageReader, ReplicationHost, ReplicationSession, RunningBackup, SenderReport, SenderRow,
     ServerPhase, SlotStore,
@@ -96,6 +96,7 @@ impl ReplicationHost for Arc<Node> {
         let parsed = name
             .parse()
             .map_err(|e: walship_types::InvalidDatabaseName| ErrorFields::error("42602", e.to_string()))?;
+        check_connectable(name)?;
         let imported = self.databases.import(&parsed, file, &mut |_| true);
         let removed = std::fs::remove_file(file);
         let lsn = imported.map_err(|e| engine_fields(self, &e))?;
@@ -108,6 +109,7 @@ impl ReplicationHost for Arc<Node> {
 
     fn export_database(&self, name: &str, file: &Path) -> Result<(), ErrorFields> {
         use std::io::Write as _;
+        check_connectable(name)?;
         let database = self.databases.get(name).map_err(|e| engine_fields(self, &e))?;
         let io = |error: std::io::Error| {
             ErrorFields::error("58030", format!("could not write \"{}\": {error}", file.display()))

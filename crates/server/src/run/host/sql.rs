@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use walship_engine::{EngineError, EngineErrorKind, Session, StatementEnd, WaitLimits};
 use walship_node::{
-    BackendGuard, BackendKind, BackendStart, BackendState, Interrupt, WaitShown, check_slot_name,
+    BackendGuard, BackendKind, BackendStart, BackendState, BackendTls, Interrupt, WaitShown, check_slot_name,
 };
 use walship_settings::{AutoConf, SessionIdentity, SessionSettings, SynchronousCommit, Typed as _};
 use walship_types::{DatabaseName, Lsn, PageSize, Timestamp};
 use walship_wal::{PositionWatch, WaitOutcome};
 
+use crate::access::{ChangedBy, Identity, Privileges, RoleChange, StoreError, TlsSession};
 use crate::catalog::{self, SessionContext, TURN_WAIT};
 use crate::listen::{ClientAddress, StartupParameters};
 use crate::replication::ServerPhase;
@@ -19,7 +20,7 @@ use crate::run::Node;
 use crate::run::log::NodeLog;
 use crate::sql::{
     Activity, CancelReason, EndReason, PgType, Registration, SessionEngine, SessionHost, SessionStart,
-    Severity, Signals, SqlError, SqlState, TurnLimits,
+    Severity, Signals, SqlError, SqlState, TurnLimits, role_tag,
 };
 
 impl SessionHost for Arc<Node> {
@@ -36,19 +37,17 @@ impl SessionHost for Arc<Node> {
         &self,
         parameters: &StartupParameters,
         client: ClientAddress,
+        identity: &Identity,
         signals: Arc<Signals>,
     ) -> Result<Box<dyn Registration>, SqlError> {
-        let max = Node::settings(self).count("max_connections");
-        if self.backends.count(BackendKind::Client) >= max {
-            return Err(SqlError::fatal(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
-                .with_hint(format!("max_connections is {max}")));
-        }
+        self.check_room(identity)?;
         let start = BackendStart {
             kind: BackendKind::Client,
             database: parameters.database().map(str::to_owned),
-            user: parameters.user().unwrap_or_default().to_owned(),
+            user: identity.user.clone(),
             application_name: parameters.application_name().to_owned(),
             client_address: tcp_address(client),
+            tls: identity.tls.as_deref().map(backend_tls),
         };
         let hook = move |interrupt| match interrupt {
             Interrupt::Cancel => signals.cancel(CancelReason::User),
@@ -61,19 +60,54 @@ impl SessionHost for Arc<Node> {
         self.backends.cancel_request(pid, key);
     }
 
-    fn settings(&self, user: &str) -> SessionSettings {
-        let identity = SessionIdentity { user: user.to_owned(), superuser: true };
+    fn settings(&self, identity: &Identity) -> SessionSettings {
+        let identity = SessionIdentity { user: identity.user.clone(), superuser: identity.superuser };
         SessionSettings::new(Arc::clone(&self.settings), identity)
+    }
+
+    fn privileges(&self, start: &SessionStart) -> Privileges {
+        self.privileges_of(start.identity.role, start.parameters.database().unwrap_or_default())
+    }
+
+    fn change_roles(
+        &self,
+        change: &RoleChange,
+        start: &SessionStart,
+        limits: TurnLimits<'_>,
+    ) -> Result<Option<Lsn>, SqlError> {
+        if let RoleChange::Grant { database: Some(database), .. } = change {
+            check_connectable(database)?;
+            self.databases.get(database).map_err(|e| engine_error(self, &e))?;
+        }
+        let by = ChangedBy { role: start.identity.role, privileges: SessionHost::privileges(self, start) };
+        let changed = self.roles.change(change, by, &wait_limits(limits));
+        let lsn = changed.map_err(|error| role_error(self, &error))?;
+        tracing::info!(
+            event = "roles_changed",
+            by = start.identity.user,
+            change = role_tag(change),
+            "roles changed"
+        );
+        Ok(lsn)
     }
 
     fn open(&self, start: &SessionStart) -> Result<Box<dyn SessionEngine>, SqlError> {
         let name = start.parameters.database().unwrap_or_default();
+        check_connectable(name).map_err(|error| error.with_severity(Severity::Fatal))?;
         let mut session = self
             .databases
             .session(name)
             .map_err(|e| engine_error(self, &e).with_severity(Severity::Fatal))?;
+        if SessionHost::privileges(self, start).level.is_none() {
+            return Err(SqlError::fatal(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for database \"{name}\""),
+            )
+            .with_detail("User does not have CONNECT privilege."));
+        }
         session.set_number(start.pid);
-        let context = Arc::new(SessionContext::new(start.pid, name, Arc::clone(&start.settings), None));
+        let context = SessionContext::new(start.pid, name, Arc::clone(&start.settings), None);
+        let context = Arc::new(context.with_role(start.identity.role));
         catalog::install(session.connection(), Arc::new(Arc::clone(self)), Arc::clone(&context))
             .map_err(|e| SqlError::fatal(SqlState::INTERNAL_ERROR, e.to_string()))?;
         let start = start.clone();
@@ -137,6 +171,7 @@ impl SessionHost for Arc<Node> {
 
     fn create_database(&self, name: &str, page_size: Option<u32>) -> Result<Lsn, SqlError> {
         let name = database_name(name)?;
+        check_connectable(name.as_str())?;
         let size = match page_size {
             None => self.control.get().default_page_size,
             Some(bytes) => PageSize::new(bytes)
@@ -147,6 +182,7 @@ impl SessionHost for Arc<Node> {
 
     fn drop_database(&self, name: &str, if_exists: bool) -> Result<Option<Lsn>, SqlError> {
         let name = database_name(name)?;
+        check_connectable(name.as_str())?;
         match self.databases.drop_database(&name) {
             Ok(lsn) => Ok(Some(lsn)),
             Err(EngineError::DatabaseDoesNotExist { .. }) if if_exists => Ok(None),
@@ -186,6 +222,38 @@ impl SessionHost for Arc<Node> {
 }
 
 impl Node {
+    /// Whether one more session fits, for whom.
+    fn check_room(&self, identity: &Identity) -> Result<(), SqlError> {
+        let too_many = |message: String| SqlError::fatal(SqlState::TOO_MANY_CONNECTIONS, message);
+        let settings = self.settings();
+        let (max, reserved) =
+            (settings.count("max_connections"), settings.count("superuser_reserved_connections"));
+        let there = self.backends.count(BackendKind::Client);
+        if there >= max {
+            return Err(too_many("sorry, too many clients already".to_owned())
+                .with_hint(format!("max_connections is {max}")));
+        }
+        if !identity.superuser && there >= max.saturating_sub(reserved) {
+            let message = "remaining connection slots are reserved for non-replication superuser connections";
+            return Err(too_many(message.to_owned())
+                .with_hint(format!("max_connections is {max}, superuser_reserved_connections {reserved}")));
+        }
+        let limit = self.roles.current().by_oid(identity.role).map_or(-1, |role| role.connection_limit);
+        if let Ok(limit) = usize::try_from(limit)
+            && !identity.superuser
+            && self.backends.count_of_user(&identity.user) >= limit
+        {
+            return Err(too_many(format!("too many connections for role \"{}\"", identity.user)));
+        }
+        Ok(())
+    }
+
+    /// What a role may do in a database now.
+    pub(super) fn privileges_of(&self, role: u32, database: &str) -> Privileges {
+        let roles = self.roles.current();
+        roles.by_oid(role).map_or(Privileges::NONE, |role| Privileges::of(role, database))
+    }
+
     /// Where writes go, on a follower.
     pub(super) fn read_only_hint(&self) -> Option<String> {
         if !self.is_follower() {
@@ -211,6 +279,42 @@ fn tcp_address(client: ClientAddress) -> Option<SocketAddr> {
     match client {
         ClientAddress::Tcp(address) => Some(address),
         ClientAddress::Local => None,
+    }
+}
+
+/// What pg_stat_ssl shows of a handshake.
+pub(super) fn backend_tls(tls: &TlsSession) -> BackendTls {
+    BackendTls {
+        version: tls.version.to_owned(),
+        cipher: tls.cipher.clone(),
+        bits: tls.bits,
+        client: tls.client.as_ref().map(|c| [c.subject.clone(), c.serial.clone(), c.issuer.clone()]),
+    }
+}
+
+/// 55000 for the database that holds the roles: nobody reads verifiers in it.
+pub(super) fn check_connectable(name: &str) -> Result<(), SqlError> {
+    if name != DatabaseName::shared_catalog().as_str() {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("database \"{name}\" is not currently accepting connections"),
+    )
+    .with_hint("It holds the cluster's roles; pg_roles shows them, CREATE ROLE and ALTER ROLE change them."))
+}
+
+fn role_error(node: &Node, error: &StoreError) -> SqlError {
+    match error {
+        StoreError::Engine(error) => engine_error(node, error),
+        StoreError::Sqlite(_) => SqlError::new(SqlState::INTERNAL_ERROR, error.to_string()),
+        StoreError::Change(change) => {
+            let told = SqlError::new(SqlState::new(change.sqlstate()), change.to_string());
+            match change.hint() {
+                Some(hint) => told.with_hint(hint),
+                None => told,
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use walship_settings::Settings;
 use walship_types::{DatabaseId, DatabaseName, Lsn};
 use walship_wal::{WalConfig, WalSource, recover};
 
+use crate::access::Access;
 use crate::run::checkpointer::checkpoint;
 use crate::run::follower::apply_restartpoint;
 use crate::run::leader::{recover_log, start_leader, wal_config};
@@ -84,7 +85,7 @@ impl Place {
         tracing::info!(state = control.state.describe(), "running crash recovery");
         let (options, directory) = (self.options.clone(), self.directory.clone());
         let parts = start_leader(options, directory, Arc::clone(&self.disk), self.settings.clone(), control)?;
-        let node = Node::new(parts);
+        let node = Node::new(parts, Arc::new(Access::unguarded()));
         let made = checkpoint(&node, true).map_err(Failure::new);
         if let NodeLog::Leader(writer) = node.log() {
             writer.shutdown()?;

@@ -28,6 +28,11 @@ impl<'t, 'a> Cursor<'t, 'a> {
         self.tokens.get(self.at..).unwrap_or_default()
     }
 
+    /// What was taken.
+    pub(in crate::sql) fn taken(&self) -> &'t [Token<'a>] {
+        self.tokens.get(..self.at).unwrap_or_default()
+    }
+
     /// Takes the next token if it is one of those keywords.
     pub(in crate::sql) fn take(&mut self, keywords: &[&str]) -> bool {
         let found = self.peek().is_some_and(|token| token.is_any(keywords));

@@ -1,11 +1,14 @@
 //! Statements told apart by their first words, before SQLite sees them.
 
 mod cursor;
+mod role;
 mod setting;
 mod transaction;
 mod wait;
 
 pub(super) use self::cursor::Cursor;
+pub(super) use self::role::without_passwords;
+use self::role::{grant, role};
 use self::setting::{alter_system, set, setting_name};
 use self::transaction::transaction;
 use self::wait::wait_for_lsn;
@@ -13,6 +16,7 @@ use walship_protocol::wire::SqlState;
 
 use super::error::SqlError;
 use super::lexer::{Token, TokenKind};
+use crate::access::RoleChange;
 
 /// What a transaction statement asks of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,6 +109,8 @@ pub(super) enum Command {
         /// IF EXISTS.
         if_exists: bool,
     },
+    /// CREATE, ALTER and DROP ROLE, GRANT, REVOKE.
+    Role(RoleChange),
     /// CHECKPOINT.
     Checkpoint,
     /// ALTER SYSTEM SET/RESET; no name means all, no value means reset.
@@ -155,7 +161,8 @@ impl Command {
             "close" => Command::CloseCursor(named_or_all(&mut cursor)?),
             "unlisten" => return Ok(Command::Unlisten),
             "listen" | "notify" => return Err(no_notifications(&keyword)),
-            "declare" | "fetch" | "move" | "execute" | "lock" | "grant" | "revoke" => {
+            "grant" | "revoke" => return grant(&keyword, &mut cursor),
+            "declare" | "fetch" | "move" | "execute" | "lock" => {
                 return Err(not_supported(&keyword));
             }
             "create" if cursor.take(&["database"]) => return create_database(&mut cursor),
@@ -163,8 +170,12 @@ impl Command {
                 let if_exists = cursor.take_all(&["if", "exists"]);
                 Command::DropDatabase { name: cursor.name()?, if_exists }
             }
-            "checkpoint" => Command::Checkpoint,
             "alter" if cursor.take(&["system"]) => return alter_system(&mut cursor),
+            "create" | "alter" | "drop" => match role(&keyword, &mut cursor)? {
+                Some(command) => return Ok(command),
+                None => return Ok(Command::Sqlite),
+            },
+            "checkpoint" => Command::Checkpoint,
             "wait" => return wait_for_lsn(&mut cursor),
             "copy" => return Ok(Command::Copy),
             "vacuum" => return vacuum(tokens),
@@ -188,10 +199,22 @@ impl Command {
             Command::CreateDatabase { .. } => Some("CREATE DATABASE"),
             Command::DropDatabase { .. } => Some("DROP DATABASE"),
             Command::AlterSystem { .. } => Some("ALTER SYSTEM"),
+            Command::Role(change) => Some(role_tag(change)),
             Command::Discard(Discard::All) => Some("DISCARD ALL"),
             Command::WaitForLsn { .. } => Some("WAIT FOR LSN"),
             _ => None,
         }
+    }
+}
+
+/// The command tag of a change of roles.
+pub(crate) fn role_tag(change: &RoleChange) -> &'static str {
+    match change {
+        RoleChange::Create { .. } => "CREATE ROLE",
+        RoleChange::Alter { .. } | RoleChange::Rename { .. } => "ALTER ROLE",
+        RoleChange::Drop { .. } => "DROP ROLE",
+        RoleChange::Grant { .. } => "GRANT",
+        RoleChange::Revoke { .. } => "REVOKE",
     }
 }
 

@@ -7,6 +7,7 @@ use walship_protocol::wire::{self, Severity, SqlState, TransactionStatus};
 use walship_settings::{SessionSettings, parse_startup_options};
 
 use super::{Session, Transaction};
+use crate::access::Identity;
 use crate::listen::{ClientAddress, PROTOCOL_MINOR_MAX, StartupParameters};
 use crate::sql::channel::{Channel, ChannelError};
 use crate::sql::error::SqlError;
@@ -22,6 +23,8 @@ pub struct Connecting {
     pub parameters: StartupParameters,
     /// Where it comes from.
     pub client: ClientAddress,
+    /// Who it is.
+    pub identity: Identity,
     /// Bytes that were read behind the StartupMessage.
     pub received: Vec<u8>,
     /// The node.
@@ -77,20 +80,15 @@ pub fn run_session<S: Read + Write>(stream: S, connecting: Connecting) -> Result
 type Opened = (Box<dyn Registration>, SessionStart, Box<dyn crate::sql::host::SessionEngine>);
 
 fn open(connecting: &Connecting) -> Result<Opened, SqlError> {
-    let Connecting { parameters, client, host, signals, .. } = connecting;
+    let Connecting { parameters, client, identity, host, signals, .. } = connecting;
     host.admit()?;
-    let user = parameters.user().ok_or_else(|| {
-        SqlError::fatal(
-            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-            "no PostgreSQL user name specified in startup packet",
-        )
-    })?;
-    let mut settings = host.settings(user);
+    let mut settings = host.settings(identity);
     apply(&mut settings, parameters)?;
-    let registration = host.register(parameters, *client, Arc::clone(signals))?;
+    let registration = host.register(parameters, *client, identity, Arc::clone(signals))?;
     let start = SessionStart {
         parameters: parameters.clone(),
         client: *client,
+        identity: identity.clone(),
         pid: registration.pid(),
         settings: Arc::new(Mutex::new(settings)),
         signals: Arc::clone(signals),

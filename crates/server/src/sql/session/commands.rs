@@ -1,17 +1,19 @@
 //! Statements that the server itself answers, without SQLite.
 
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use walship_protocol::wire::{self, SqlState};
-use walship_settings::{Context, definition};
+use walship_settings::{Context, Typed as _, definition};
 use walship_types::Lsn;
 
 use super::execute::text_result;
 use super::{Session, Stop};
-use crate::sql::command::{Command, Discard};
+use crate::access::RoleChange;
+use crate::sql::command::{Command, Discard, role_tag};
 use crate::sql::error::SqlError;
 use crate::sql::guard::Guard;
+use crate::sql::host::TurnLimits;
 
 impl<S: Read + Write> Session<S> {
     /// Runs a command that is not SQLite's; `describes` where a result needs its RowDescription.
@@ -40,6 +42,7 @@ impl<S: Read + Write> Session<S> {
                 self.note_commit(lsn);
                 "CREATE DATABASE"
             }
+            Command::Role(change) => self.change_roles(change)?,
             Command::DropDatabase { name, if_exists } => self.drop_database(name, *if_exists)?,
             Command::Checkpoint => {
                 self.host.checkpoint()?;
@@ -164,6 +167,18 @@ impl<S: Read + Write> Session<S> {
                 SqlError::notice(SqlState::SUCCESSFUL_COMPLETION, notice).report(),
             );
         }
+    }
+
+    fn change_roles(&mut self, change: &RoleChange) -> Result<&'static str, SqlError> {
+        let tag = role_tag(change);
+        self.check_read_only(tag)?;
+        let limit = self.start.settings.lock().timeout("lock_timeout");
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let limits = TurnLimits { deadline, cancel: self.start.signals.interrupted() };
+        if let Some(lsn) = self.host.change_roles(change, &self.start, limits)? {
+            self.note_commit(lsn);
+        }
+        Ok(tag)
     }
 
     fn wait_for_lsn(

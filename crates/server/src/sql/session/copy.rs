@@ -3,6 +3,7 @@ use std::io::{Read, Write};
 use walship_protocol::wire::{self, FrontendMessage, SqlState};
 
 use super::{Session, Stop};
+use crate::access::Level;
 use crate::sql::copy::{
     CopyDirection, CopyFormat, CopyReader, CopySource, CopyStatement, Header, Row, write_row,
 };
@@ -57,6 +58,8 @@ impl<S: Read + Write> Session<S> {
         if plan.writes {
             self.check_writable("COPY")?;
             self.take_turn(false)?;
+        } else {
+            self.check_level(Level::Read)?;
         }
         let mut has_row = self.step(compiled)?;
         self.has_read |= !plan.writes;

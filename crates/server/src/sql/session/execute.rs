@@ -3,6 +3,7 @@ use std::io::{Read, Write};
 use walship_protocol::wire::{self, SqlState};
 
 use super::{Session, Stop};
+use crate::access::Level;
 use crate::sql::error::SqlError;
 use crate::sql::plan::{Column, Compiled, Plan};
 use crate::sql::sqlite_error::sql_error;
@@ -120,6 +121,8 @@ impl<S: Read + Write> Session<S> {
         if run.compiled.plan.writes {
             self.check_writable(run.compiled.plan.verb.name())?;
             self.take_turn(run.compiled.plan.verb == Verb::Other("VACUUM"))?;
+        } else {
+            self.check_level(Level::Read)?;
         }
         run.has_row = self.step(&mut run.compiled)?;
         self.has_read |= !run.compiled.plan.writes;

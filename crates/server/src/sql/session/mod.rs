@@ -20,6 +20,7 @@ use walship_types::Lsn;
 use self::extended::{Portal, Prepared};
 use self::transaction::Transaction;
 use super::channel::{Channel, ChannelError};
+use super::command::without_passwords;
 use super::error::SqlError;
 use super::guard::Guard;
 use super::host::{Activity, Registration, SessionEngine, SessionHost, SessionStart};
@@ -228,7 +229,7 @@ impl<S: Read + Write> Session<S> {
 
     /// A statement begins: it can be cancelled from here on.
     fn begin_statement(&mut self, text: &str) {
-        self.registration.activity(Activity::Running(text));
+        self.registration.activity(Activity::Running(&without_passwords(text)));
         if !self.transaction.is_open() {
             self.engine.transaction_begins();
         }

@@ -76,6 +76,7 @@ impl<S: Read + Write> Session<S> {
                 "current transaction is aborted, commands ignored until end of transaction block",
             ));
         }
+        self.check_privileges(command)?;
         match command.refuses_transaction() {
             Some(name) if self.transaction.is_open() || several => Err(SqlError::new(
                 SqlState::ACTIVE_SQL_TRANSACTION,
@@ -83,6 +84,28 @@ impl<S: Read + Write> Session<S> {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// What only some roles may do.
+    fn check_privileges(&self, command: &Command) -> Result<(), SqlError> {
+        let privileges = || self.host.privileges(&self.start);
+        let denied = match command {
+            Command::CreateDatabase { .. } if !privileges().create_database => {
+                "permission denied to create database".to_owned()
+            }
+            Command::DropDatabase { name, .. } if !privileges().superuser => {
+                format!("must be superuser to drop database \"{name}\"")
+            }
+            Command::AlterSystem { name: Some(name), .. } if !privileges().superuser => {
+                format!("permission denied to set parameter \"{name}\"")
+            }
+            Command::AlterSystem { name: None, .. } if !privileges().superuser => {
+                "permission denied to perform ALTER SYSTEM RESET ALL".to_owned()
+            }
+            Command::Checkpoint if !privileges().superuser => "must be superuser to do CHECKPOINT".to_owned(),
+            _ => return Ok(()),
+        };
+        Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, denied))
     }
 
     /// The statement for these tokens, from the cache or compiled now.

@@ -4,6 +4,7 @@ use std::time::Instant;
 use walship_protocol::wire::{self, SqlState, TransactionStatus};
 
 use super::{Session, Stop};
+use crate::access::Level;
 use crate::sql::command::{Command, TransactionModes};
 use crate::sql::error::SqlError;
 use crate::sql::host::{SessionStart, TurnLimits};
@@ -107,8 +108,31 @@ impl<S: Read + Write> Session<S> {
         (stepped, noted)
     }
 
-    /// Whether statements may write, by what the session and the transaction said.
+    /// Whether statements may write, by what the role may and the session and the transaction said.
     pub(super) fn check_writable(&self, verb: &str) -> Result<(), SqlError> {
+        self.check_level(Level::Write)?;
+        self.check_read_only(verb)
+    }
+
+    /// Whether the role may do that in this database, now.
+    pub(super) fn check_level(&self, wanted: Level) -> Result<(), SqlError> {
+        let found = self.host.privileges(&self.start).level;
+        if found >= Some(wanted) {
+            return Ok(());
+        }
+        let (user, database) =
+            (&self.start.identity.user, self.start.parameters.database().unwrap_or_default());
+        let may = if found.is_some() { "may only read" } else { "may not use" };
+        let error = SqlError::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied: role \"{user}\" {may} database \"{database}\""),
+        );
+        let grant = if found.is_some() { "ALL" } else { "CONNECT" };
+        Err(error.with_hint(format!("A superuser can GRANT {grant} ON DATABASE {database} TO {user}.")))
+    }
+
+    /// Whether statements may write, by what the session and the transaction said.
+    pub(super) fn check_read_only(&self, verb: &str) -> Result<(), SqlError> {
         let read_only = match self.transaction.read_only {
             Some(read_only) => read_only,
             None => self.start.settings.lock().bool("transaction_read_only"),
