@@ -29,6 +29,28 @@ fn an_old_leader_is_rewound_by_its_start_and_a_new_one_is_left_alone() {
 }
 
 #[test]
+fn of_several_hosts_the_new_leader_is_the_source() {
+    let lab = Lab::new();
+    let mut leader = lab.leader();
+    leader.sql(BEFORE);
+    let mut promoted = lab.follower_with("promoted", leader.port(), &[]);
+    // follows nobody else, so that it stays on the old timeline
+    let stale = lab.follower_with("stale", leader.port(), &[]);
+    wait_caught_up(&leader, &promoted);
+    wait_caught_up(&leader, &stale);
+    promoted.kill();
+    leader.sql("DELETE FROM t WHERE id > 1000");
+    leader.kill();
+    promoted.start();
+    lab.walctl(&["promote", "-D", promoted.dir().to_str().unwrap()]).success();
+    let ports = [leader.port(), stale.port(), promoted.port()].map(|port| port.to_string()).join(",");
+    let all = format!("host=127.0.0.1,127.0.0.1,127.0.0.1 port={ports} user=postgres");
+    let mut old = unit_of(&lab, "leader", &all);
+    old.start();
+    assert_identical(&promoted, &old, "postgres");
+}
+
+#[test]
 fn a_leader_whose_follower_was_not_promoted_stays_the_leader() {
     let lab = Lab::new();
     let mut leader = lab.leader();

@@ -64,6 +64,19 @@ pub(super) async fn choose(
     chosen.ok_or_else(|| none_will_do(failures))
 }
 
+/// Narrows a target of several hosts to the one that a node without any log would follow.
+pub(crate) async fn best_host(
+    target: &Target,
+    settings: &ReceiverSettings,
+    host: &dyn ReceiverHost,
+) -> Result<Target, ReceiverError> {
+    let own = Own { timeline: TimelineId::FIRST, end: Lsn::INVALID };
+    let Candidate { connection, .. } = choose(target, settings, host, own).await?;
+    let hosts = vec![connection.host().clone()];
+    connection.close().await;
+    Ok(Target { hosts, ..target.clone() })
+}
+
 /// Resolves when one of several hosts leads. Never if there is only one.
 pub(super) async fn leader_appears(
     target: &Target,

@@ -11,6 +11,7 @@ mod log_thread;
 mod run;
 mod streaming;
 
+pub(crate) use choose::best_host;
 pub use error::ReceiverError;
 pub(crate) use handshake::{Primary, fetch_history, identify};
 pub use host::{ReceiverHost, ReceiverReport, ReceiverSettings};

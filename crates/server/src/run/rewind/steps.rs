@@ -17,6 +17,7 @@ use super::lost::LostFile;
 use super::receive::{Receiving, RewindHost};
 use super::recover::Place;
 use super::{Fork, Outcome, RewindObserver, RewindOptions, RewindSums, Rewound, kill_point};
+use crate::replication::receiver::best_host;
 use crate::run::configuration::load_settings;
 use crate::run::create::disk_of;
 use crate::run::leader::recover_log;
@@ -76,6 +77,13 @@ fn start(
         settings: receiver_settings(&settings, start.name.as_deref(), start.use_slot)
             .map_err(Failure::new)?,
         replay: Arc::new(PositionWatch::new(Lsn::INVALID)),
+    };
+    let target = match target.hosts.len() {
+        1 => target,
+        // one of them may be a follower of nobody, or an old leader that still runs
+        _ => runtime
+            .block_on(best_host(&target, &host.settings, &host))
+            .map_err(|error| Failure::new(format!("none of the hosts of the source will do: {error}")))?,
     };
     let place = Place { disk: disk_of(&control), directory, options: start, settings };
     let rewind = Rewind { place, host, target, options, unless_leader, runtime };
