@@ -66,3 +66,4 @@ mod s122_passwords;
 mod s123_tls;
 mod s124_tls_failover;
 mod s125_under_attack;
+mod s126_damaged_roles;

@@ -5,6 +5,7 @@
 //! `--quick` takes short looks instead of measuring; it is for trying the program out.
 //! `--rewind` measures only that.
 
+mod access;
 mod log_bytes;
 mod memory;
 mod rate;
@@ -62,6 +63,7 @@ fn main() {
     replay::measure(&mut systems, effort).print("replay: a follower that was away catches up");
     snapshot::measure(&systems, effort).print("snapshot: a new follower's base backup");
     memory::measure(&mut systems).print("peak memory of the whole run");
+    access::measure(effort).print("what TLS and SCRAM cost");
     views::measure(effort).print("views of a leader with 20 followers");
     drop(systems);
     rewind::measure(effort).print("an old leader comes back");
