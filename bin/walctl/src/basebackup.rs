@@ -1,12 +1,13 @@
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use walship_protocol::{
-    BaseBackupOptions, CheckpointMode, Conninfo, Host, HostAddress, ManifestMode, Target,
+    BaseBackupOptions, CheckpointMode, Conninfo, Host, HostAddress, ManifestChecksum, ManifestMode, Target,
 };
-use walship_server::replication::{FetchError, FetchedBackup, fetch_base_backup};
+use walship_server::replication::{BackupFormat, Destination, FetchError, FetchedBackup, fetch_base_backup};
 use walship_settings::{AUTO_CONF_FILE, AutoConf};
 
 use crate::byte_size::byte_size;
@@ -15,6 +16,13 @@ use crate::connection::{ConnectionOptions, block_on};
 use crate::failure::Failure;
 use crate::import::interruptible;
 use crate::progress::Progress;
+
+/// Compression levels of zstd, and its own default.
+const ZSTD_LEVELS: std::ops::RangeInclusive<i32> = 1..=22;
+const ZSTD_LEVEL: i32 = 3;
+
+/// Rates that a server takes, in KiB/s, as PostgreSQL's.
+const RATE_KIB: std::ops::RangeInclusive<u64> = 32..=1 << 20;
 
 /// Take a base backup of a running leader or follower
 ///
@@ -27,6 +35,14 @@ pub(crate) struct Arguments {
     #[arg(short = 'D', long = "pgdata", value_name = "DIR")]
     directory: PathBuf,
 
+    /// How the backup is kept
+    #[arg(short = 'F', long, value_name = "HOW", default_value = "plain")]
+    format: Format,
+
+    /// Compress a tar file: zstd or zstd:LEVEL (1 to 22, 3 if not given)
+    #[arg(short = 'Z', long, value_name = "METHOD", default_value = "none")]
+    compress: Compression,
+
     /// Name of the backup, for people
     #[arg(short = 'l', long, value_name = "TEXT", default_value = "walctl basebackup")]
     label: String,
@@ -34,6 +50,14 @@ pub(crate) struct Arguments {
     /// Whether the server's checkpoint hurries
     #[arg(short = 'c', long, value_name = "HOW", default_value = "fast")]
     checkpoint: Checkpoint,
+
+    /// Most bytes per second: a number of KiB, or with k or M behind it
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = rate_kib)]
+    max_rate: Option<u32>,
+
+    /// How the manifest's files are hashed: none, crc32c, sha224, sha256, sha384 or sha512
+    #[arg(long, value_name = "KIND", default_value = "crc32c", value_parser = checksum)]
+    manifest_checksums: ManifestChecksum,
 
     /// Make the copy a follower's directory: `walreceiver -D DIR` starts it
     #[arg(short = 'R', long)]
@@ -55,14 +79,61 @@ enum Checkpoint {
     Spread,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As a data directory
+    Plain,
+    /// As base.tar, with the manifest beside it
+    Tar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compression {
+    None,
+    Zstd(i32),
+}
+
+impl FromStr for Compression {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Compression, String> {
+        let wrong =
+            || format!("expected none, zstd, or zstd:LEVEL with a level of 1 to 22, found \"{text}\"");
+        match text.split_once(':') {
+            None if text == "none" => Ok(Compression::None),
+            None if text == "zstd" => Ok(Compression::Zstd(ZSTD_LEVEL)),
+            Some(("zstd", level)) => {
+                let level = level.parse().ok().filter(|level| ZSTD_LEVELS.contains(level));
+                level.map(Compression::Zstd).ok_or_else(wrong)
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+fn rate_kib(text: &str) -> Result<u32, String> {
+    let (number, unit) = match text.strip_suffix('M') {
+        Some(number) => (number, 1024),
+        None => (text.strip_suffix('k').unwrap_or(text), 1),
+    };
+    let kib = number.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    let kib = kib.filter(|kib| RATE_KIB.contains(kib)).and_then(|kib| u32::try_from(kib).ok());
+    kib.ok_or_else(|| format!("expected 32 to 1048576 KiB per second, found \"{text}\""))
+}
+
+fn checksum(text: &str) -> Result<ManifestChecksum, String> {
+    text.parse().map_err(|error: walship_protocol::OptionError| error.to_string())
+}
+
 /// Takes the backup.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let target = arguments.connection.target()?;
-    let mut files = Vec::new();
+    let mut extra = Vec::new();
     if arguments.write_recovery_conf {
-        files.push(("standby.signal".to_owned(), Vec::new()));
-        files.push((AUTO_CONF_FILE.to_owned(), recovery_settings(&target)?.into_bytes()));
+        extra.push(("standby.signal".to_owned(), Vec::new()));
+        extra.push((AUTO_CONF_FILE.to_owned(), recovery_settings(&target)?.into_bytes()));
     }
+    let to = Destination { directory: arguments.directory.clone(), format: format(arguments)?, extra };
     let options = BaseBackupOptions {
         label: arguments.label.clone(),
         progress: true,
@@ -71,7 +142,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Checkpoint::Spread => CheckpointMode::Spread,
         },
         wal: true,
+        max_rate_kib: arguments.max_rate,
         manifest: ManifestMode::Yes,
+        manifest_checksums: arguments.manifest_checksums,
         ..BaseBackupOptions::default()
     };
     let started = Instant::now();
@@ -82,20 +155,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             bytes = done;
             progress.set(done, total.max(done));
         };
-        Ok(fetch_base_backup(&target, &options, &arguments.directory, files, &mut draw).await?)
+        Ok(fetch_base_backup(&target, &options, to, &mut draw).await?)
     }));
     drop(progress);
     report(arguments, &fetched?, bytes, started);
     Ok(())
 }
 
+fn format(arguments: &Arguments) -> Result<BackupFormat, Failure> {
+    match (arguments.format, arguments.compress) {
+        (Format::Plain, Compression::None) => Ok(BackupFormat::Plain),
+        (Format::Plain, Compression::Zstd(_)) => {
+            Err(Failure::usage("only a tar file can be compressed").hint("add --format=tar"))
+        }
+        (Format::Tar, Compression::None) => Ok(BackupFormat::Tar { zstd_level: None }),
+        (Format::Tar, Compression::Zstd(level)) => Ok(BackupFormat::Tar { zstd_level: Some(level) }),
+    }
+}
+
 fn report(arguments: &Arguments, fetched: &FetchedBackup, bytes: u64, started: Instant) {
     let FetchedBackup { start, end, timeline } = fetched;
     let directory = arguments.directory.display();
     if arguments.json {
+        let format = if arguments.format == Format::Tar { "tar" } else { "plain" };
         let done = json!({
-            "directory": directory.to_string(), "start_lsn": start, "end_lsn": end, "timeline": timeline.0,
-            "bytes": bytes, "seconds": started.elapsed().as_secs_f64(),
+            "directory": directory.to_string(), "format": format, "start_lsn": start, "end_lsn": end,
+            "timeline": timeline.0, "bytes": bytes, "seconds": started.elapsed().as_secs_f64(),
         });
         println!("{done:#}");
     } else {
@@ -147,5 +232,16 @@ mod tests {
         let text = recovery_settings(&target).unwrap();
         assert!(text.contains("primary_conninfo = "), "{text}");
         assert!(text.contains("host=a,/run port=1,2 user=ann"), "{text}");
+    }
+
+    #[test]
+    fn what_is_written_on_the_command_line_is_understood() {
+        assert_eq!("zstd:19".parse(), Ok(Compression::Zstd(19)));
+        assert_eq!("zstd".parse(), Ok(Compression::Zstd(3)));
+        assert!("zstd:23".parse::<Compression>().is_err() && "gzip".parse::<Compression>().is_err());
+        assert_eq!((rate_kib("32"), rate_kib("100k"), rate_kib("2M")), (Ok(32), Ok(100), Ok(2048)));
+        for wrong in ["31", "2G", "", "1025M", "-1"] {
+            assert!(rate_kib(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Base backups: a consistent copy of a cluster, taken while it is written to.
 //!
 //! [`Taker`] writes the archive and its manifest from [`BackupFile`]s, [`Restore`] unpacks
-//! one into an empty directory, [`verify`] holds a directory against its manifest, and
+//! one into an empty directory, [`Store`] keeps it as it is, [`verify`] holds a directory against its manifest, and
 //! [`BackupLabel`] says where replay has to start. Formats are PostgreSQL 15's, so that its
 //! tools take and check these backups.
 //!
@@ -16,7 +16,7 @@
 //! taker.file(&BackupFile::in_memory("PG_VERSION", "15\n", Timestamp::now())).unwrap();
 //! taker.finish().unwrap();
 //! let mut restore = Restore::begin(&target, Modes::new(false), ManifestChecksum::Crc32c).unwrap();
-//! restore.archive(&archive).unwrap();
+//! restore.archive(archive.into()).unwrap();
 //! restore.finish().unwrap();
 //! assert_eq!(std::fs::read(target.join("PG_VERSION")).unwrap(), b"15\n");
 //! ```
@@ -27,15 +27,22 @@ mod error;
 mod item;
 mod label;
 mod manifest;
+mod received;
 mod restore;
+mod store;
 mod take;
 pub mod tar;
+mod target;
 mod verify;
 
 pub use error::RestoreError;
 pub use item::{BackupFile, FileContent};
 pub use label::{BACKUP_LABEL_FILE, BackupLabel, LabelError};
-pub use manifest::{MANIFEST_FILE, Manifest, ManifestEntry, ManifestError, ManifestWriter};
-pub use restore::{INCOMPLETE_MARKER, Restore};
+pub use manifest::{
+    MANIFEST_FILE, Manifest, ManifestEntry, ManifestError, ManifestWriter, manifest_checksum,
+};
+pub use restore::Restore;
+pub use store::{Store, read_stored, stored_archive};
 pub use take::{BackupSink, Modes, TakeError, Taker};
+pub use target::INCOMPLETE_MARKER;
 pub use verify::{Problem, verify};

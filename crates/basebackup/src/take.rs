@@ -12,6 +12,13 @@ use crate::{BackupFile, FileContent};
 /// Bytes that are read, hashed and handed on at once; all the memory that a backup takes.
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// With a limited rate, the bytes of this part of a second are read at once, so that the
+/// pauses are short.
+const CHUNKS_PER_SECOND: u64 = 8;
+
+/// The smallest piece, in bytes.
+const CHUNK_BYTES_MIN: usize = 8 * 1024;
+
 /// Where a backup's bytes go. An error stops the backup.
 pub trait BackupSink {
     /// The next bytes of the archive.
@@ -70,6 +77,7 @@ pub struct Taker<'a> {
     manifest: Option<ManifestWriter>,
     modes: Modes,
     rate: Option<RateLimit>,
+    chunk_bytes: usize,
     now: Timestamp,
     done: u64,
 }
@@ -85,7 +93,11 @@ impl<'a> Taker<'a> {
         now: Timestamp,
     ) -> Taker<'a> {
         let rate = bytes_per_second.map(RateLimit::new);
-        Taker { sink, manifest, modes, rate, now, done: 0 }
+        let chunk_bytes = bytes_per_second.map_or(CHUNK_BYTES, |rate| {
+            let share = usize::try_from(rate / CHUNKS_PER_SECOND).unwrap_or(CHUNK_BYTES);
+            share.next_multiple_of(CHUNK_BYTES_MIN).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES)
+        });
+        Taker { sink, manifest, modes, rate, chunk_bytes, now, done: 0 }
     }
 
     /// Bytes of files written so far.
@@ -126,7 +138,7 @@ impl<'a> Taker<'a> {
         let mut sum = self.manifest.as_ref().map(|manifest| Hasher::new(manifest.checksum()));
         let mut offset = 0;
         while offset < file.size {
-            let length = usize::try_from(file.size - offset).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+            let length = usize::try_from(file.size - offset).unwrap_or(usize::MAX).min(self.chunk_bytes);
             let chunk = read_chunk(file.content.as_ref(), offset, length)
                 .map_err(|source| TakeError::Read { path: file.path.clone(), source })?;
             if let Some(sum) = sum.as_mut() {

@@ -135,7 +135,8 @@ pub(crate) fn compare(
     }
 }
 
-fn ignored(path: &str) -> bool {
+/// Whether the manifest says nothing of this path.
+pub(crate) fn ignored(path: &str) -> bool {
     IGNORED
         .iter()
         .any(|name| path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use bytes::Bytes;
 use walship_basebackup::{
     BackupFile, INCOMPLETE_MARKER, MANIFEST_FILE, ManifestWriter, Modes, Problem, Restore, RestoreError,
     Taker, verify,
@@ -43,7 +44,7 @@ fn unpack(target: &Path, kind: ManifestChecksum) -> Result<(), RestoreError> {
     let (archive, manifest) = backup(kind);
     let mut restore = Restore::begin(target, Modes::new(false), kind)?;
     for piece in archive.chunks(10_000) {
-        restore.archive(piece)?;
+        restore.archive(Bytes::copy_from_slice(piece))?;
     }
     restore.manifest(manifest.as_bytes())?;
     restore.finish()
@@ -104,7 +105,7 @@ fn half_a_backup_leaves_nothing() {
     let begin = || Restore::begin(&target, Modes::new(false), ManifestChecksum::Crc32c).unwrap();
 
     let mut restore = begin();
-    restore.archive(&archive[..archive.len() / 2]).unwrap();
+    restore.archive(Bytes::copy_from_slice(&archive[..archive.len() / 2])).unwrap();
     assert!(target.join(INCOMPLETE_MARKER).exists());
     assert!(matches!(restore.finish(), Err(RestoreError::Tar(_))));
     assert!(!target.exists());
@@ -114,7 +115,7 @@ fn half_a_backup_leaves_nothing() {
     let mut changed = archive.clone();
     let at = changed.len() / 2;
     changed[at] ^= 1;
-    restore.archive(&changed).unwrap();
+    restore.archive(changed.into()).unwrap();
     restore.manifest(manifest.as_bytes()).unwrap();
     let error = restore.finish().unwrap_err();
     assert!(matches!(error, RestoreError::Differs(Problem::Checksum { .. })), "{error}");
@@ -123,7 +124,7 @@ fn half_a_backup_leaves_nothing() {
     // a crash leaves the marker; the next attempt clears up
     std::mem::forget({
         let mut restore = begin();
-        restore.archive(&archive[..archive.len() / 2]).unwrap();
+        restore.archive(Bytes::copy_from_slice(&archive[..archive.len() / 2])).unwrap();
         restore
     });
     assert!(target.join(INCOMPLETE_MARKER).exists());
@@ -144,7 +145,7 @@ fn a_file_that_became_shorter_is_filled_and_a_longer_one_cut() {
         taker.finish().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let mut restore = Restore::begin(dir.path(), Modes::new(true), ManifestChecksum::None).unwrap();
-        restore.archive(&archive).unwrap();
+        restore.archive(Bytes::copy_from_slice(&archive)).unwrap();
         restore.finish().unwrap();
         assert_eq!(fs::read(dir.path().join("f")).unwrap(), expected);
     }
@@ -160,7 +161,7 @@ fn archives_cannot_reach_outside() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("target");
         let mut restore = Restore::begin(&target, Modes::new(false), ManifestChecksum::None).unwrap();
-        let error = restore.archive(&archive).unwrap_err();
+        let error = restore.archive(Bytes::copy_from_slice(&archive)).unwrap_err();
         assert!(matches!(error, RestoreError::UnsafePath(_)), "{name}: {error}");
     }
 }

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use walship_protocol::wire::{
-    BackendMessage, ErrorFields, FRAME_BYTES_MAX, Severity, decode_frame, put_copy_data, put_copy_done,
-    put_copy_fail, put_query, put_terminate,
+    BackendMessage, ErrorFields, FRAME_BYTES_MAX, Severity, decode_frame, frame_bytes_missing, put_copy_data,
+    put_copy_done, put_copy_fail, put_query, put_terminate,
 };
 use walship_protocol::{Host, StandbyMessage};
 
@@ -13,6 +13,10 @@ use crate::{ClientError, Event, QueryResult, RESULT_BYTES_MAX};
 
 /// Room made for reading ahead, in bytes; a stream's messages are up to twice this.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
+
+/// Room that is made at once for the rest of a long message, in bytes: a piece of a base
+/// backup. The length itself may be a lie.
+const MESSAGE_ROOM_BYTES_MAX: usize = 1 << 20;
 
 /// An open connection, between commands or inside one.
 #[derive(Debug)]
@@ -175,7 +179,8 @@ impl Connection {
             if let Some(frame) = decode_frame(&mut self.unread, FRAME_BYTES_MAX).map_err(protocol)? {
                 return BackendMessage::decode(frame).map_err(protocol);
             }
-            self.unread.reserve(READ_AHEAD_BYTES);
+            let missing = frame_bytes_missing(&self.unread, MESSAGE_ROOM_BYTES_MAX);
+            self.unread.reserve(missing.max(READ_AHEAD_BYTES));
             match self.transport.read_buf(&mut self.unread).await {
                 // a server that has said why before it closed is believed
                 Ok(0) => {

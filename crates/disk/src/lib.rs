@@ -21,9 +21,11 @@ mod error;
 mod real;
 mod sim;
 mod traits;
+mod write_behind;
 
 pub use durable::{durable_create_dir, durable_rename, replace_atomically, temporary_path};
 pub use error::{DiskError, Operation};
 pub use real::RealDisk;
 pub use sim::{SimDisk, SimFaults};
 pub use traits::{Disk, DiskFile, Metadata, OpenMode, READ_WHOLE_BYTES_MAX, SharedDisk};
+pub use write_behind::write_behind;

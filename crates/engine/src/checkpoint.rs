@@ -17,6 +17,9 @@ use crate::turn::{Turn, WaitLimits};
 /// How long a shutdown checkpoint waits for each database's writer.
 const SHUTDOWN_TURN_WAIT: Duration = Duration::from_secs(10);
 
+/// Bytes that the disk is asked to begin at once.
+const PIECE_BYTES: usize = 128 << 10;
+
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// A completed checkpoint: what the control file has to say from now on.
@@ -46,11 +49,24 @@ impl Databases {
     /// With `shutdown`, writers are waited for and kept out, and the databases
     /// are closed: the record is the last one.
     pub fn checkpoint(&self, shutdown: bool) -> Result<CheckpointDone, EngineError> {
+        self.checkpoint_at_pace(shutdown, &|_, _| {})
+    }
+
+    /// The same, spread over time: before each piece that the disk is asked to write,
+    /// `pace` is told how many bytes were begun and how many there are in all, and may wait.
+    pub fn checkpoint_at_pace(
+        &self,
+        shutdown: bool,
+        pace: &dyn Fn(u64, u64),
+    ) -> Result<CheckpointDone, EngineError> {
         let writer = self.shared.writer()?;
         let databases = self.all();
         let turns = if shutdown { self.stop_writers(&databases, &writer)? } else { Vec::new() };
         let (redo, states) = self.note_redo_point(&writer)?;
         writer.flush(redo)?;
+        if !shutdown {
+            write_behind(&databases, pace);
+        }
         for database in &databases {
             database.make_durable(&writer)?;
         }
@@ -103,6 +119,23 @@ impl Databases {
         }
         self.shared.set_role(Role::Closed("shutting down"));
         Ok(turns)
+    }
+}
+
+/// Has the frames of every -wal on their way to the disk before anybody waits for them.
+fn write_behind(databases: &[Arc<Database>], pace: &dyn Fn(u64, u64)) {
+    let begun_with = |database: &Arc<Database>| database.wal_bytes(database.wal_index.header().frames);
+    let sizes: Vec<u64> = databases.iter().map(begun_with).collect();
+    let (mut done, total) = (0, sizes.iter().sum());
+    for (database, size) in databases.iter().zip(sizes) {
+        let wal = database.capture.lock().as_ref().map(|capture| Arc::clone(capture.wal()));
+        let Some(wal) = wal else { continue };
+        for start in (0..size).step_by(PIECE_BYTES) {
+            pace(done, total);
+            let end = size.min(start + PIECE_BYTES as u64);
+            wal.write_behind(start..end);
+            done += end - start;
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use walship_types::{
     DatabaseId, DatabaseName, Lsn, PageSize, SegmentSize, SqliteWalPosition, SystemId, TimelineHistory,
     TimelineId, Timestamp,
 };
+use walship_wal::payload::DatabaseState;
 
 use crate::sealed::Kind;
 use crate::{DataDirectory, NodeError};
@@ -61,6 +62,20 @@ pub struct ControlDatabase {
     pub checksum: u64,
     /// How far *this node* had read its -wal; never another node's.
     pub position: SqliteWalPosition,
+}
+
+impl ControlDatabase {
+    /// As the engine and the log have it.
+    pub fn state(&self) -> DatabaseState {
+        DatabaseState {
+            id: self.id,
+            name: self.name.clone(),
+            page_size: self.page_size,
+            pages: self.pages,
+            checksum: self.checksum,
+            position: self.position,
+        }
+    }
 }
 
 /// The node's durable state, in the file `control`, replaced as a whole.

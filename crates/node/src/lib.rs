@@ -20,6 +20,7 @@
 //! ```
 
 mod backends;
+mod backup_progress;
 mod control;
 mod directory;
 mod error;
@@ -37,6 +38,7 @@ pub use backends::{
     BackendGuard, BackendInfo, BackendKind, BackendStart, BackendState, BackendTls, Backends, Interrupt,
     InterruptHook, QUERY_BYTES_MAX, WORKER_PID_MAX, WaitShown,
 };
+pub use backup_progress::{BackupPhase, BackupProgress};
 pub use control::{AbandonedLog, ControlDatabase, ControlFile, ControlState, Rewinding};
 pub use directory::{DataDirectory, DirectoryLock};
 pub use error::NodeError;
@@ -44,7 +46,7 @@ pub use initialize::{NewCluster, POSTGRES_MAJOR, create_cluster, create_missing_
 pub use options_file::write_options_file;
 pub use pid_file::{PidFile, PidStatus};
 pub use receiver::{Receiver, ReceiverInfo, ReceiverStatus};
-pub use retention::{Retention, RetentionInput, retention};
+pub use retention::{Retention, RetentionInput, SlotStatus, retention, slot_status};
 pub use senders::{SenderGuard, SenderInfo, SenderState, Senders};
 pub use slots::{SlotError, SlotGuard, SlotInfo, Slots, check_slot_name, slot_name_for};
 pub use synchronous::{

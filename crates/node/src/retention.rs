@@ -53,6 +53,63 @@ pub fn retention(input: &RetentionInput) -> Retention {
     Retention { keep_from, slots_lost_before }
 }
 
+/// What there still is of the log that a slot needs, in the words of PostgreSQL's
+/// `pg_replication_slots.wal_status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotStatus {
+    /// Within `max_wal_size`.
+    Reserved,
+    /// Beyond it, and kept for the slot, or by `wal_keep_size`.
+    Extended,
+    /// Beyond `max_slot_wal_keep_size`: the next checkpoint may take it.
+    Unreserved,
+    /// Gone.
+    Lost,
+}
+
+impl SlotStatus {
+    /// As the view shows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SlotStatus::Reserved => "reserved",
+            SlotStatus::Extended => "extended",
+            SlotStatus::Unreserved => "unreserved",
+            SlotStatus::Lost => "lost",
+        }
+    }
+}
+
+/// A slot's status, and how many bytes can be written until it is in danger: negative
+/// when it is already, `None` without a limit or when it is lost. `input.slots` is not
+/// looked at.
+pub fn slot_status(
+    restart: Lsn,
+    lost: bool,
+    input: &RetentionInput,
+    wal_bytes_max: u64,
+) -> (SlotStatus, Option<i64>) {
+    if lost {
+        return (SlotStatus::Lost, None);
+    }
+    let size = input.segment_size;
+    let needed = size.segment_of(restart);
+    let back = |bytes: u64| size.segment_of(Lsn(input.current.0.saturating_sub(bytes)));
+    // what is kept for everybody costs no slot anything
+    let limit = input.slot_keep_bytes_max.map(|limit| limit.max(input.keep_bytes));
+    let status = if limit.is_some_and(|limit| needed < back(limit)) {
+        SlotStatus::Unreserved
+    } else if needed >= back(wal_bytes_max) {
+        SlotStatus::Reserved
+    } else {
+        SlotStatus::Extended
+    };
+    let safe = limit.map(|limit| {
+        let end = i128::from(size.start_of(SegmentNo(needed.0 + 1)).0) + i128::from(limit);
+        i64::try_from(end - i128::from(input.current.0)).unwrap_or(i64::MAX)
+    });
+    (status, safe)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +143,27 @@ mod tests {
         keeps(&RetentionInput { connections: Some(at(70)), ..input() }, 70, None);
         keeps(&RetentionInput { slots: Some(at(60)), ..input() }, 60, None);
         keeps(&RetentionInput { slots: Some(at(95)), ..input() }, 90, None);
+    }
+
+    #[test]
+    fn a_slots_status_says_how_far_it_is_from_losing_its_log() {
+        let status = |segment, limit: Option<u64>, keep: u64| {
+            let input = RetentionInput {
+                slot_keep_bytes_max: limit.map(|segments| segments << 20),
+                keep_bytes: keep << 20,
+                ..input()
+            };
+            slot_status(at(segment), false, &input, 10 << 20)
+        };
+        assert_eq!(status(95, None, 0), (SlotStatus::Reserved, None));
+        assert_eq!(status(80, None, 0), (SlotStatus::Extended, None));
+        let left = |segments: i64| Some((segments << 20) - 0x100);
+        assert_eq!(status(95, Some(20), 0), (SlotStatus::Reserved, left(16)));
+        assert_eq!(status(80, Some(20), 0), (SlotStatus::Extended, left(1)));
+        assert_eq!(status(79, Some(20), 0), (SlotStatus::Unreserved, left(0)));
+        assert_eq!(status(70, Some(20), 0), (SlotStatus::Unreserved, left(-9)));
+        assert_eq!(status(70, Some(20), 40), (SlotStatus::Extended, left(11)));
+        assert_eq!(slot_status(at(1), true, &input(), 1 << 20), (SlotStatus::Lost, None));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use walship_settings::StandbyNames;
 use walship_types::{Lsn, Timestamp};
 
+use crate::BackupProgress;
 use crate::synchronous::{SyncFollower, SyncPositions, SyncStanding, Synchronous};
 
 /// `pg_stat_replication.state`.
@@ -63,6 +64,8 @@ pub struct SenderInfo {
     pub reply_time: Option<Timestamp>,
     /// A base backup needs the log from here on.
     pub backup_start: Option<Lsn>,
+    /// How far the base backup that it sends is.
+    pub backup: Option<Arc<BackupProgress>>,
 }
 
 /// The node's replication connections, and which of them commits wait for.

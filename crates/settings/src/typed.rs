@@ -27,6 +27,14 @@ pub trait Typed {
         }
     }
 
+    /// A number that need not be whole.
+    fn float(&self, name: &'static str) -> f64 {
+        match self.value_of(name) {
+            Some(Value::Real(value)) => value,
+            other => mistaken(name, "real", other),
+        }
+    }
+
     /// A whole number that is a count: 0 where it is negative.
     fn count(&self, name: &'static str) -> usize {
         usize::try_from(self.integer(name)).unwrap_or(0)

@@ -72,6 +72,11 @@ impl Log {
 
     /// A reader that comes to the first record at or behind `lsn`, though perhaps to some
     /// before it.
+    /// What it is read from.
+    pub(crate) fn source(&self) -> &WalSource {
+        &self.source
+    }
+
     pub(crate) fn reader_at(&self, lsn: Lsn) -> Result<WalReader, Failure> {
         let size = self.config.segment_size;
         let segment = size.segment_of(lsn);

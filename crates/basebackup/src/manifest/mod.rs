@@ -5,7 +5,7 @@ mod read;
 mod write;
 
 pub(crate) use read::is_safe;
-pub use read::{Manifest, ManifestEntry, ManifestError};
+pub use read::{Manifest, ManifestEntry, ManifestError, manifest_checksum};
 pub use write::ManifestWriter;
 
 /// Name of the manifest's file.

@@ -114,6 +114,13 @@ impl Manifest {
     }
 }
 
+/// The kind of checksum that a manifest's files have: the first that is named.
+pub fn manifest_checksum(bytes: &[u8]) -> Result<ManifestChecksum, ManifestError> {
+    let manifest = Manifest::parse(bytes)?;
+    let kind = manifest.files.values().find_map(|entry| entry.checksum.as_ref().map(|(kind, _)| *kind));
+    Ok(kind.unwrap_or(ManifestChecksum::None))
+}
+
 fn path(file: &RawFile) -> Result<String, ManifestError> {
     let bad = |found: &str| ManifestError::Path(found.to_owned());
     let path = match (&file.path, &file.encoded) {

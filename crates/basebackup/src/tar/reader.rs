@@ -33,21 +33,29 @@ enum State {
 /// was given and not yet understood, at most a piece and a block.
 #[derive(Debug)]
 pub struct TarReader {
-    buffer: BytesMut,
+    buffer: Bytes,
     offset: u64,
     state: State,
 }
 
 impl Default for TarReader {
     fn default() -> Self {
-        TarReader { buffer: BytesMut::new(), offset: 0, state: State::Header }
+        TarReader { buffer: Bytes::new(), offset: 0, state: State::Header }
     }
 }
 
 impl TarReader {
     /// Adds bytes of the archive; take all events before adding more.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+    pub fn push(&mut self, bytes: Bytes) {
+        self.buffer = if self.buffer.is_empty() {
+            bytes
+        } else {
+            // part of a block is left over: rare, as senders end their pieces with blocks
+            let mut joined = BytesMut::with_capacity(self.buffer.len() + bytes.len());
+            joined.extend_from_slice(&self.buffer);
+            joined.extend_from_slice(&bytes);
+            joined.freeze()
+        };
     }
 
     /// The next event; `None` if more bytes are needed.
@@ -86,7 +94,7 @@ impl TarReader {
                     }
                     self.state = State::Data { left: left - length as u64, padding, skip };
                     self.offset += length as u64;
-                    let data = self.buffer.split_to(length).freeze();
+                    let data = self.buffer.split_to(length);
                     if !skip {
                         return Ok(Some(TarEvent::Data(data)));
                     }
@@ -154,7 +162,7 @@ mod tests {
         let mut reader = TarReader::default();
         let mut members: Vec<(String, Vec<u8>)> = Vec::new();
         for bytes in archive.chunks(piece) {
-            reader.push(bytes);
+            reader.push(Bytes::copy_from_slice(bytes));
             while let Some(event) = reader.next_event()? {
                 match event {
                     TarEvent::Member(member) => members.push((member.name, Vec::new())),

@@ -94,6 +94,11 @@ impl SqliteWalFile {
         self.file.sync_data().map_err(|source| self.io("sync", source))
     }
 
+    /// Asks the disk to begin writing these bytes.
+    pub fn write_behind(&self, bytes: std::ops::Range<u64>) {
+        walship_disk::write_behind(&self.file, bytes);
+    }
+
     /// Size of the file in bytes, which says nothing about where its frames end.
     pub fn size(&self) -> Result<u64, EngineError> {
         Ok(self.file.metadata().map_err(|source| self.io("examine", source))?.len())

@@ -303,6 +303,15 @@ pub fn put_copy_data_with<B: Buffer, E>(
     try_put_message(out, Some(b'd'), encode)
 }
 
+/// The beginning of a `d` message: `data`, and so many bytes more, which the caller sends
+/// after it without copying them here.
+pub fn put_copy_data_head(out: &mut impl Buffer, data: &[u8], following: usize) {
+    let length = 4 + data.len() + following;
+    out.put_u8(b'd');
+    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    out.put_slice(data);
+}
+
 /// `c`
 pub fn put_copy_done(out: &mut impl Buffer) {
     put_message(out, Some(b'c'), |_| {});

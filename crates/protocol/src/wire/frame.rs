@@ -58,6 +58,15 @@ pub fn decode_frame(buffer: &mut BytesMut, max: usize) -> Result<Option<Frame>, 
     Ok(Some(Frame { tag, body: buffer.split_to(body).freeze() }))
 }
 
+/// Bytes of the message at the front of `buffer` that are still to come, at most `max`;
+/// 0 while its length is not known. So that a long message is read into one piece of memory.
+pub fn frame_bytes_missing(buffer: &[u8], max: usize) -> usize {
+    let Some((header, _)) = buffer.split_first_chunk::<HEADER_BYTES>() else { return 0 };
+    let [_, a, b, c, d] = *header;
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    length.saturating_add(1).saturating_sub(buffer.len()).min(max)
+}
+
 /// Reads the parts of a body.
 pub(super) struct Body {
     tag: u8,

@@ -1,6 +1,6 @@
 use std::io;
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use walship_protocol::wire::{
     ErrorFields, Frame, FrameError, MalformedMessage, TransactionStatus, decode_frame, put_error,
@@ -83,6 +83,12 @@ impl<S: AsyncWrite> Outbound<S> {
                 return Err(ConnectionError::Closed);
             }
         }
+        Ok(self.half.flush().await?)
+    }
+
+    /// Sends what is in the buffer, and `body` after it without a copy.
+    pub(super) async fn flush_with(&mut self, body: Bytes) -> Result<(), ConnectionError> {
+        self.half.write_all_buf(&mut (&mut self.buffer).chain(body)).await?;
         Ok(self.half.flush().await?)
     }
 

@@ -1,8 +1,8 @@
-use std::path::Path;
+use std::path::PathBuf;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
-use walship_basebackup::{Modes, Restore, RestoreError};
+use walship_basebackup::{Modes, Restore, RestoreError, Store};
 use walship_client::{ClientError, Connection, Event, Purpose, QueryResult};
 use walship_protocol::wire::CopyDirection;
 use walship_protocol::{BaseBackupOptions, Command, Target};
@@ -42,49 +42,106 @@ pub struct FetchedBackup {
 /// Bytes so far, and the server's estimate of all (0 if it made none).
 pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64) + Send);
 
+/// Where a fetched backup goes.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// Must be empty or not exist.
+    pub directory: PathBuf,
+    /// Unpacked, or as the archive that it comes as.
+    pub format: BackupFormat,
+    /// Files that are added to it (`standby.signal`).
+    pub extra: Vec<(String, Vec<u8>)>,
+}
+
+/// How a backup is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupFormat {
+    /// As a data directory.
+    Plain,
+    /// As a tar file, compressed with zstd at this level if there is one.
+    Tar {
+        /// 1 to 22.
+        zstd_level: Option<i32>,
+    },
+}
+
+/// The one or the other, while it is written.
+enum Unpack {
+    Plain(Restore),
+    Tar(Store),
+}
+
+impl Unpack {
+    fn begin(to: &Destination, modes: Modes, options: &BaseBackupOptions) -> Result<Unpack, RestoreError> {
+        let sums = options.manifest_checksums;
+        Ok(match to.format {
+            BackupFormat::Plain => Unpack::Plain(Restore::begin(&to.directory, modes, sums)?),
+            BackupFormat::Tar { zstd_level } => {
+                Unpack::Tar(Store::begin(&to.directory, modes, sums, zstd_level)?)
+            }
+        })
+    }
+
+    fn piece(&mut self, piece: Piece) -> Result<(), RestoreError> {
+        match (self, piece) {
+            (Unpack::Plain(restore), Piece::Archive(bytes)) => restore.archive(bytes),
+            (Unpack::Plain(restore), Piece::Manifest(bytes)) => restore.manifest(&bytes),
+            (Unpack::Tar(store), Piece::Archive(bytes)) => store.archive(bytes),
+            (Unpack::Tar(store), Piece::Manifest(bytes)) => store.manifest(&bytes),
+        }
+    }
+
+    fn finish(mut self, extra: &[(String, Vec<u8>)]) -> Result<(), RestoreError> {
+        for (name, content) in extra {
+            match &mut self {
+                Unpack::Plain(restore) => restore.add_file(name, content)?,
+                Unpack::Tar(store) => store.add_file(name, content)?,
+            }
+        }
+        match self {
+            Unpack::Plain(restore) => restore.finish(),
+            Unpack::Tar(store) => store.finish(),
+        }
+    }
+}
+
 enum Piece {
     Archive(Bytes),
     Manifest(Bytes),
 }
 
-/// Takes a base backup of the server into `directory`, which must be empty or not exist,
-/// and adds the files `extra` (`standby.signal`). Everything is durable and held against
-/// the manifest when this returns; a failure leaves nothing that looks like a backup.
+/// Takes a base backup of the server. Everything is durable and held against the manifest
+/// when this returns; a failure leaves nothing that looks like a backup.
 pub async fn fetch_base_backup(
     target: &Target,
     options: &BaseBackupOptions,
-    directory: &Path,
-    extra: Vec<(String, Vec<u8>)>,
+    to: Destination,
     progress: Progress<'_>,
 ) -> Result<FetchedBackup, FetchError> {
     let mut connection = Connection::connect(target, Purpose::Replication, "walship").await?;
     let mode = connection.query("SHOW data_directory_mode").await?;
     let mode = mode.first().and_then(|result| result.text("data_directory_mode")).unwrap_or("0700");
     let modes = Modes::new(mode.ends_with("50"));
-    let mut restore = Restore::begin(directory, modes, options.manifest_checksums)?;
+    let mut unpack = Unpack::begin(&to, modes, options)?;
     let (pieces, mut received) = mpsc::channel(PIECES_AHEAD);
-    let unpack = tokio::task::spawn_blocking(move || -> Result<(), RestoreError> {
+    let unpacking = tokio::task::spawn_blocking(move || -> Result<(), RestoreError> {
         let mut complete = false;
         while let Some(piece) = received.blocking_recv() {
             match piece {
-                Some(Piece::Archive(bytes)) => restore.archive(&bytes)?,
-                Some(Piece::Manifest(bytes)) => restore.manifest(&bytes)?,
+                Some(piece) => unpack.piece(piece)?,
                 None => complete = true,
             }
         }
         // a stream that broke off leaves nothing: dropping removes what was unpacked
         if complete {
-            for (name, content) in extra {
-                restore.add_file(&name, &content)?;
-            }
-            restore.finish()?;
+            unpack.finish(&to.extra)?;
         }
         Ok(())
     });
     let command = Command::BaseBackup(options.clone()).to_string();
     let received = receive(&mut connection, &command, &pieces, progress).await;
     drop(pieces);
-    let unpacked = unpack.await.map_err(|error| FetchError::Thread(error.to_string()))?;
+    let unpacked = unpacking.await.map_err(|error| FetchError::Thread(error.to_string()))?;
     connection.close().await;
     // a full disk ends the stream too, and is the better reason
     unpacked?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 use walship_basebackup::BackupFile;
-use walship_node::SenderState;
+use walship_node::{BackupProgress, SenderState};
 use walship_protocol::wire::ErrorFields;
 use walship_protocol::{PeerPositions, SlotName};
 use walship_types::{
@@ -124,6 +124,9 @@ pub struct SenderReport {
 pub trait SenderRow: Send + Sync {
     /// Shows where it is now; wakes commits that wait for it.
     fn update(&self, report: SenderReport);
+
+    /// Shows how far the base backup is that this connection sends, until `None`.
+    fn backing_up(&self, progress: Option<Arc<BackupProgress>>);
 }
 
 /// What READ_REPLICATION_SLOT and the views show of a slot.

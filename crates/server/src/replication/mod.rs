@@ -14,7 +14,7 @@ mod slots;
 mod stream;
 
 pub use channel::ConnectionError;
-pub use fetch_backup::{FetchError, FetchedBackup, Progress, fetch_base_backup};
+pub use fetch_backup::{BackupFormat, Destination, FetchError, FetchedBackup, Progress, fetch_base_backup};
 pub use host::{
     BackupStart, CheckedLog, LogSource, LogWait, PageReader, ReplicationHost, ReplicationSession,
     RunningBackup, SenderReport, SenderRow, ServerPhase, SlotPosition, SlotStore, SlotUse,

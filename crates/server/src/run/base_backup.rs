@@ -7,7 +7,7 @@ use walship_protocol::{BaseBackupOptions, CheckpointMode, Conninfo, ManifestMode
 use walship_settings::AutoConf;
 
 use super::{Failure, StartOptions};
-use crate::replication::{FetchError, fetch_base_backup};
+use crate::replication::{BackupFormat, Destination, FetchError, fetch_base_backup};
 
 /// Pause before an unreachable leader is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -49,7 +49,12 @@ pub(crate) async fn take_base_backup(
     let mut line = ProgressLine::new();
     let fetched = loop {
         let mut draw = |received, total| line.draw(received, total);
-        match fetch_base_backup(&target, &wanted, directory.root(), extra.clone(), &mut draw).await {
+        let to = Destination {
+            directory: directory.root().to_owned(),
+            format: BackupFormat::Plain,
+            extra: extra.clone(),
+        };
+        match fetch_base_backup(&target, &wanted, to, &mut draw).await {
             Err(FetchError::Client(error)) if options.retry && error.is_unreachable() => {
                 eprintln!("{program}: {error}; trying again in {} s", RETRY_PAUSE.as_secs());
                 tokio::time::sleep(RETRY_PAUSE).await;

@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use walship_engine::EngineError;
+use walship_engine::{CheckpointDone, EngineError};
 use walship_node::{ControlState, NodeError, RetentionInput, retention};
 use walship_settings::Typed as _;
 use walship_types::{Lsn, Timestamp};
@@ -14,6 +14,9 @@ use super::node::{Node, control_database};
 
 /// How often the checkpointer looks at the log's size.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The longest pause of a checkpoint that is spread over time, as PostgreSQL's.
+const NAP_MAX: Duration = Duration::from_millis(100);
 
 /// Requests to the checkpointer, and how far it is.
 #[derive(Debug, Default)]
@@ -27,17 +30,23 @@ pub(crate) struct CheckpointRequests {
 struct State {
     requested: u64,
     completed: u64,
+    /// The last request that is in a hurry.
+    hurried: u64,
     /// Why the last one failed, if it did.
     error: Option<String>,
     stop: bool,
 }
 
 impl CheckpointRequests {
-    /// Asks for a checkpoint that begins after this call, and waits for it.
-    pub(crate) fn request_and_wait(&self) -> Result<(), String> {
+    /// Asks for a checkpoint that begins after this call, and waits for it. Unless it is
+    /// `fast`, it is spread over time, until somebody is in a hurry.
+    pub(crate) fn request_and_wait(&self, fast: bool) -> Result<(), String> {
         let mut state = self.state.lock();
         state.requested += 1;
         let wanted = state.requested;
+        if fast {
+            state.hurried = wanted;
+        }
         self.changed.notify_all();
         while state.completed < wanted && !state.stop {
             self.changed.wait(&mut state);
@@ -65,6 +74,15 @@ impl CheckpointRequests {
         (!state.stop).then_some((state.requested, state.requested > state.completed))
     }
 
+    /// Lets time pass until `due`, a nap at most, or until somebody is in a hurry.
+    fn nap(&self, due: Instant) {
+        let mut state = self.state.lock();
+        if !state.stop && state.hurried <= state.completed {
+            let until = due.min(Instant::now() + NAP_MAX);
+            self.changed.wait_until(&mut state, until);
+        }
+    }
+
     fn complete(&self, number: u64, error: Option<String>) {
         let mut state = self.state.lock();
         state.completed = state.completed.max(number);
@@ -89,7 +107,8 @@ pub(crate) fn start_checkpointer(node: Arc<Node>) -> std::io::Result<JoinHandle<
     std::thread::Builder::new().name("checkpointer".to_owned()).spawn(move || {
         let mut last = Instant::now();
         while let Some((number, requested)) = node.checkpoints.wait(LOOK_INTERVAL) {
-            if !requested && !is_due(&node, last) {
+            let due = if requested { None } else { why_due(&node, last) };
+            if !requested && due.is_none() {
                 continue;
             }
             let counter =
@@ -97,7 +116,7 @@ pub(crate) fn start_checkpointer(node: Arc<Node>) -> std::io::Result<JoinHandle<
             counter.fetch_add(1, Ordering::Relaxed);
             let begun = Instant::now();
             let made =
-                if node.is_follower() { release_log(&node).map(|_| ()) } else { checkpoint(&node, false) };
+                if node.is_follower() { release_log(&node).map(|_| ()) } else { spread(&node, due.as_ref()) };
             if let Err(error) = &made {
                 tracing::error!(%error, "checkpoint failed; the redo point before it stays in force");
             }
@@ -109,7 +128,13 @@ pub(crate) fn start_checkpointer(node: Arc<Node>) -> std::io::Result<JoinHandle<
     })
 }
 
-fn is_due(node: &Node, last: Instant) -> bool {
+/// Why a checkpoint is made that nobody asked for.
+enum Due {
+    Time,
+    Volume,
+}
+
+fn why_due(node: &Node, last: Instant) -> Option<Due> {
     let settings = node.settings();
     let redo = node.control.get().redo;
     let log = node.log();
@@ -117,13 +142,41 @@ fn is_due(node: &Node, last: Instant) -> bool {
     let timeout = settings.duration("checkpoint_timeout");
     // a checkpoint's own record is no reason for the next one
     let something_new = log.positions().insert.get() > node.control.get().known_flush;
-    (last.elapsed() >= timeout && something_new) || written >= settings.bytes("max_wal_size") / 2
+    if written >= settings.bytes("max_wal_size") / 2 {
+        Some(Due::Volume)
+    } else if last.elapsed() >= timeout && something_new {
+        Some(Due::Time)
+    } else {
+        None
+    }
+}
+
+/// Makes a checkpoint, spread over time unless the log is too large already or somebody
+/// is in a hurry.
+fn spread(node: &Node, due: Option<&Due>) -> Result<(), CheckpointError> {
+    if matches!(due, Some(Due::Volume)) {
+        return checkpoint(node, false);
+    }
+    let settings = node.settings();
+    let share = settings.float("checkpoint_completion_target").clamp(0.0, 1.0);
+    let (begun, whole) = (Instant::now(), settings.duration("checkpoint_timeout").mul_f64(share));
+    let pace = |done: u64, total: u64| {
+        let due = begun + whole.mul_f64(done as f64 / total.max(1) as f64);
+        if due > Instant::now() {
+            node.checkpoints.nap(due);
+        }
+    };
+    finish(node, false, begun, node.databases.checkpoint_at_pace(false, &pace)?)
 }
 
 /// Makes a checkpoint on a leader, and lets go of log that nobody needs.
 pub(crate) fn checkpoint(node: &Node, shutdown: bool) -> Result<(), CheckpointError> {
     let begun = Instant::now();
-    let done = node.databases.checkpoint(shutdown)?;
+    finish(node, shutdown, begun, node.databases.checkpoint(shutdown)?)
+}
+
+/// What is to be done when the record is written: the control file, and letting go of log.
+fn finish(node: &Node, shutdown: bool, begun: Instant, done: CheckpointDone) -> Result<(), CheckpointError> {
     node.slots.save_all()?;
     let timeline = node.log().history().timeline;
     node.control.update(|control| {
@@ -145,17 +198,8 @@ pub(crate) fn checkpoint(node: &Node, shutdown: bool) -> Result<(), CheckpointEr
 
 /// Removes or recycles segments that nobody needs; how many.
 pub(crate) fn release_log(node: &Node) -> Result<usize, CheckpointError> {
-    let settings = node.settings();
     let log = node.log();
-    let keep = retention(&RetentionInput {
-        redo: node.control.get().redo,
-        current: log.positions().insert.get(),
-        slots: node.slots.oldest_restart_lsn(),
-        connections: node.senders.oldest_needed(),
-        keep_bytes: settings.bytes("wal_keep_size"),
-        slot_keep_bytes_max: settings.bytes_limit("max_slot_wal_keep_size"),
-        segment_size: node.segment_size,
-    });
+    let keep = retention(&retention_input(node));
     if let Some(before) = keep.slots_lost_before {
         for slot in node.slots.invalidate_before(before)? {
             tracing::warn!(
@@ -166,6 +210,20 @@ pub(crate) fn release_log(node: &Node) -> Result<usize, CheckpointError> {
     }
     let from = node.segment_size.start_of(keep.keep_from);
     Ok(log.recycle_before(from).map_err(NodeError::from)?)
+}
+
+/// What decides now which segments stay.
+pub(crate) fn retention_input(node: &Node) -> RetentionInput {
+    let settings = node.settings();
+    RetentionInput {
+        redo: node.control.get().redo,
+        current: node.log().positions().insert.get(),
+        slots: node.slots.oldest_restart_lsn(),
+        connections: node.senders.oldest_needed(),
+        keep_bytes: settings.bytes("wal_keep_size"),
+        slot_keep_bytes_max: settings.bytes_limit("max_slot_wal_keep_size"),
+        segment_size: node.segment_size,
+    }
 }
 
 /// Tells the control file that the node runs in its role; replay after a crash

@@ -5,7 +5,7 @@ use walship_engine::Databases;
 use walship_engine::redo::{
     Redo, RedoOptions, RedoStart, ReplayOptions, ReplayWorker, Restartpoint, RestartpointSink,
 };
-use walship_node::{ControlFile, ControlState, DataDirectory, Slots};
+use walship_node::{ControlDatabase, ControlFile, ControlState, DataDirectory, Slots};
 use walship_settings::{Settings, Typed as _};
 use walship_types::Lsn;
 use walship_wal::{Next, WalConfig, WalSink, WalSource};
@@ -13,7 +13,7 @@ use walship_wal::{Next, WalConfig, WalSink, WalSource};
 use super::checkpointer::release_log;
 use super::leader::{engine_options, recover_log, wal_config};
 use super::log::{FollowerLog, NodeLog, Replay};
-use super::node::{Node, NodeParts, control_database, database_state};
+use super::node::{Node, NodeParts, control_database};
 use super::replica_catalog::ReplicaCatalog;
 use super::{Failure, StartOptions};
 
@@ -73,7 +73,7 @@ pub(crate) fn start_replay(node: &Arc<Node>) -> Result<(), Failure> {
     let start = RedoStart {
         redo: control.redo,
         end,
-        states: control.databases.iter().map(database_state).collect(),
+        states: control.databases.iter().map(ControlDatabase::state).collect(),
         consistent_at: control.minimum_recovery,
     };
     let phase = node.phase.subscribe();

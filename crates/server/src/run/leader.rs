@@ -4,7 +4,7 @@ use walship_disk::SharedDisk;
 use walship_engine::recovery::{LeaderRecovery, LeaderRecoveryError, RecoveredDatabase, ScanStart, Verdict};
 use walship_engine::redo::RedoOptions;
 use walship_engine::{Databases, EngineError, EngineOptions, LeaderStart};
-use walship_node::{ControlFile, ControlState, DataDirectory, Slots};
+use walship_node::{ControlDatabase, ControlFile, ControlState, DataDirectory, Slots};
 use walship_settings::{Settings, Typed as _};
 use walship_types::{DatabaseId, DatabaseName};
 use walship_wal::payload::DatabaseState;
@@ -13,7 +13,7 @@ use walship_wal::{
 };
 
 use super::log::NodeLog;
-use super::node::{NodeParts, database_state};
+use super::node::NodeParts;
 use super::promote::log_end_of_recovery;
 use super::{Failure, StartOptions};
 
@@ -32,7 +32,7 @@ pub(crate) fn start_leader(
     let scan = ScanStart {
         redo: control.redo,
         end,
-        states: control.databases.iter().map(database_state).collect(),
+        states: control.databases.iter().map(ControlDatabase::state).collect(),
         own_timeline: Some(control.timeline),
         // a restartpoint's positions say nothing of what was replayed after it
         own_states: config.history.timeline_at(control.redo) == control.timeline,

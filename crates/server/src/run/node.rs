@@ -177,15 +177,3 @@ pub(crate) fn control_database(state: &DatabaseState) -> ControlDatabase {
         position: state.position,
     }
 }
-
-/// As the engine and the log have it.
-pub(crate) fn database_state(database: &ControlDatabase) -> DatabaseState {
-    DatabaseState {
-        id: database.id,
-        name: database.name.clone(),
-        page_size: database.page_size,
-        pages: database.pages,
-        checksum: database.checksum,
-        position: database.position,
-    }
-}

@@ -230,7 +230,7 @@ impl Running {
                 node.promotions.end(None);
                 self.pid_file.write(&node.directory, PidStatus::Ready)?;
                 // until it has come about, a restart finishes the promotion
-                if let Err(error) = node.checkpoints.request_and_wait() {
+                if let Err(error) = node.checkpoints.request_and_wait(true) {
                     tracing::error!(
                         error,
                         "the checkpoint after the promotion failed; the next one replaces it"

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use walship_node::BackupProgress;
 use walship_protocol::SlotName;
 use walship_protocol::wire::ErrorFields;
 use walship_server::replication::{SenderReport, SenderRow, SlotPosition, SlotStore, SlotUse};
@@ -98,6 +99,8 @@ impl SenderRow for Row {
     fn update(&self, report: SenderReport) {
         self.0.0.lock().unwrap().insert(self.1, report);
     }
+
+    fn backing_up(&self, _progress: Option<Arc<BackupProgress>>) {}
 }
 
 impl Drop for Row {

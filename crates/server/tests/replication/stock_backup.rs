@@ -5,7 +5,7 @@ use std::process::Command;
 
 use walship_basebackup::{BackupFile, BackupLabel, verify};
 use walship_protocol::{BaseBackupOptions, CheckpointMode, Conninfo, ManifestMode};
-use walship_server::replication::{FetchError, ServerPhase, fetch_base_backup};
+use walship_server::replication::{BackupFormat, Destination, FetchError, ServerPhase, fetch_base_backup};
 use walship_types::{SegmentSize, Timestamp, segment_file_name};
 
 use crate::node::Node;
@@ -30,6 +30,10 @@ fn pg_basebackup(node: &Node, target: &Path, arguments: &[&str]) -> (bool, Strin
     command.arg(target).args(arguments);
     let output = command.output().unwrap_or_else(|error| panic!("needs PostgreSQL 15's programs: {error}"));
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn plain(directory: &Path, extra: Vec<(String, Vec<u8>)>) -> Destination {
+    Destination { directory: directory.to_owned(), format: BackupFormat::Plain, extra }
 }
 
 fn pg_verifybackup(target: &Path) -> (bool, String) {
@@ -130,7 +134,7 @@ fn our_own_backup_verifies_and_a_server_that_goes_leaves_nothing() {
     let extra = vec![("standby.signal".to_owned(), Vec::new())];
     let mut seen = (0, 0);
     let mut progress = |done, total| seen = (done, total);
-    let fetched = fetch_base_backup(&server, &options, &target, extra, &mut progress);
+    let fetched = fetch_base_backup(&server, &options, plain(&target, extra), &mut progress);
     let fetched = node.runtime().block_on(fetched).unwrap();
     assert!(fetched.end > fetched.start);
     assert!(seen.0 >= 3_000_000 && seen.1 >= 3_000_000, "{seen:?}");
@@ -141,7 +145,7 @@ fn our_own_backup_verifies_and_a_server_that_goes_leaves_nothing() {
     let broken = dir.path().join("broken");
     let options = BaseBackupOptions { max_rate_kib: Some(1024), ..options };
     let mut progress = |_, _| node.set_phase(ServerPhase::Stopping);
-    let fetched = fetch_base_backup(&server, &options, &broken, Vec::new(), &mut progress);
+    let fetched = fetch_base_backup(&server, &options, plain(&broken, Vec::new()), &mut progress);
     let error = node.runtime().block_on(fetched).unwrap_err();
     assert!(matches!(error, FetchError::Client(_)), "{error}");
     assert!(!broken.exists());

@@ -36,6 +36,10 @@ pub(super) const SETTINGS: &[Definition] = &[
         .at(Context::Sighup)
         .about("the longest time between automatic checkpoints"),
     CHECKPOINTS
+        .real("checkpoint_completion_target", "0.9", 0.0, 1.0)
+        .at(Context::Sighup)
+        .about("the part of checkpoint_timeout over which a checkpoint that is in no hurry is spread"),
+    CHECKPOINTS
         .int("max_wal_size", "1GB", 2, 2_147_483_647)
         .unit(Megabytes)
         .at(Context::Sighup)

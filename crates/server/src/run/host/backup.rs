@@ -42,11 +42,8 @@ struct Shared {
 
 impl NodeBackup {
     pub(super) fn start(node: Arc<Node>, fast: bool) -> Result<NodeBackup, ErrorFields> {
-        // a checkpoint here writes little, so spreading it would only delay the backup:
-        // `fast` decides nothing
-        let _ = fast;
         if !node.is_follower() {
-            let made = node.checkpoints.request_and_wait();
+            let made = node.checkpoints.request_and_wait(fast);
             made.map_err(|error| ErrorFields::error("XX000", format!("checkpoint request failed: {error}")))?;
         }
         // the log stays from here on; the redo point that counts is read only then, as a

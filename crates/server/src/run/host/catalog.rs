@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use walship_auth::hba::Parsed;
 use walship_engine::DatabasesRole;
-use walship_node::{Interrupt, ReceiverStatus, SenderState, SlotInfo};
+use walship_node::{Interrupt, ReceiverStatus, SenderInfo, SlotInfo, slot_status};
 use walship_settings::{Reload, Typed as _};
 use walship_types::{Lsn, Timestamp};
 use walship_wal::RecordKind;
@@ -18,6 +18,7 @@ use crate::catalog::{
     SessionContext, SlotRow, SqlError, WalStatistics,
 };
 use crate::run::Node;
+use crate::run::checkpointer::retention_input;
 use crate::run::log::NodeLog;
 
 impl CatalogSource for Arc<Node> {
@@ -165,9 +166,16 @@ impl CatalogSource for Arc<Node> {
 
     fn base_backups(&self) -> Vec<BaseBackupRow> {
         let backups = self.senders.list().into_iter();
-        let backups = backups.filter(|row| row.pid > 0 && row.state == SenderState::Backup);
-        let row = |pid| BaseBackupRow { pid, phase: "streaming database files", total: None, streamed: 0 };
-        backups.map(|sender| row(sender.pid)).collect()
+        let row = |sender: SenderInfo| {
+            let progress = sender.backup?;
+            Some(BaseBackupRow {
+                pid: sender.pid,
+                phase: progress.phase().as_str(),
+                total: progress.total(),
+                streamed: progress.streamed(),
+            })
+        };
+        backups.filter_map(row).collect()
     }
 
     fn roles(&self) -> Vec<RoleRow> {
@@ -276,31 +284,21 @@ impl Node {
     }
 
     fn slot_row(&self, slot: SlotInfo) -> SlotRow {
-        let settings = self.settings();
-        let current = self.log().positions().insert.get();
-        let held = current.saturating_distance_from(slot.restart_lsn);
-        let limit = settings.bytes_limit("max_slot_wal_keep_size");
-        let wal_status = match (slot.lost, slot.restart_lsn.is_valid()) {
-            (true, _) => Some("lost"),
-            (false, false) => None,
-            (false, true) if limit.is_some_and(|limit| held > limit) => Some("unreserved"),
-            (false, true) if held > settings.bytes("max_wal_size") => Some("extended"),
-            (false, true) => Some("reserved"),
-        };
-        let safe = limit.filter(|_| !slot.lost && slot.restart_lsn.is_valid());
+        let wal_bytes_max = self.settings().bytes("max_wal_size");
+        let standing = slot
+            .restart_lsn
+            .is_valid()
+            .then(|| slot_status(slot.restart_lsn, slot.lost, &retention_input(self), wal_bytes_max));
         SlotRow {
             name: slot.name,
             temporary: slot.temporary,
             active_pid: slot.active_pid,
-            restart: slot.restart_lsn.is_valid().then_some(slot.restart_lsn),
-            wal_status,
-            safe_wal_size: safe.map(|limit| saturating_difference(limit, held)),
+            // there is no position any more from which its follower could go on
+            restart: (slot.restart_lsn.is_valid() && !slot.lost).then_some(slot.restart_lsn),
+            wal_status: standing.map(|(status, _)| status.as_str()),
+            safe_wal_size: standing.and_then(|(_, safe)| safe),
         }
     }
-}
-
-fn saturating_difference(a: u64, b: u64) -> i64 {
-    i64::try_from(i128::from(a) - i128::from(b)).unwrap_or(i64::MAX)
 }
 
 fn slot_error(error: &walship_node::NodeError) -> SqlError {
@@ -340,15 +338,4 @@ fn privileges_of(role: &Role) -> Vec<(Option<String>, &'static str)> {
     let everywhere = if role.superuser { Some(Level::Write) } else { role.everywhere };
     let some = role.in_databases.iter().map(|(name, level)| (Some(name.clone()), word(*level)));
     everywhere.map(|level| (None, word(level))).into_iter().chain(some).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn differences_of_sizes_can_be_negative() {
-        assert_eq!(saturating_difference(5, 7), -2);
-        assert_eq!(saturating_difference(u64::MAX, 0), i64::MAX);
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use walship_engine::EngineError;
-use walship_node::{BackendKind, SenderGuard, SenderInfo};
+use walship_node::{BackendKind, BackupProgress, SenderGuard, SenderInfo};
 use walship_protocol::wire::ErrorFields;
 use walship_settings::Typed as _;
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId};
@@ -149,6 +149,10 @@ pub(super) fn engine_fields(node: &Node, error: &EngineError) -> ErrorFields {
 struct NodeSenderRow(SenderGuard);
 
 impl SenderRow for NodeSenderRow {
+    fn backing_up(&self, progress: Option<Arc<BackupProgress>>) {
+        self.0.update(|info: &mut SenderInfo| info.backup = progress);
+    }
+
     fn update(&self, report: SenderReport) {
         self.0.update(|info: &mut SenderInfo| {
             info.state = report.state;

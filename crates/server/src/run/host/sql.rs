@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use walship_engine::{EngineError, EngineErrorKind, Session, StatementEnd, WaitLimits};
 use walship_node::{
-    BackendGuard, BackendKind, BackendStart, BackendState, BackendTls, Interrupt, WaitShown, check_slot_name,
+    BackendGuard, BackendKind, BackendStart, BackendState, BackendTls, Interrupt, Slots, WaitShown,
+    check_slot_name,
 };
 use walship_settings::{AutoConf, SessionIdentity, SessionSettings, SynchronousCommit, Typed as _};
 use walship_types::{DatabaseName, Lsn, PageSize, Timestamp};
@@ -53,7 +54,8 @@ impl SessionHost for Arc<Node> {
             Interrupt::Cancel => signals.cancel(CancelReason::User),
             Interrupt::Terminate => signals.end(EndReason::Administrator),
         };
-        Ok(Box::new(NodeRegistration(self.backends.register(start, Arc::new(hook)))))
+        let backend = self.backends.register(start, Arc::new(hook));
+        Ok(Box::new(NodeRegistration { backend, slots: Arc::clone(&self.slots) }))
     }
 
     fn cancel(&self, pid: i32, key: i32) {
@@ -191,7 +193,7 @@ impl SessionHost for Arc<Node> {
     }
 
     fn checkpoint(&self) -> Result<(), SqlError> {
-        self.checkpoints.request_and_wait().map_err(|error| {
+        self.checkpoints.request_and_wait(true).map_err(|error| {
             SqlError::new(SqlState::INTERNAL_ERROR, format!("checkpoint request failed: {error}"))
                 .with_hint("the server's log has the details")
         })
@@ -436,28 +438,39 @@ pub(super) fn engine_error(node: &Node, error: &EngineError) -> SqlError {
 }
 
 /// A session's row among the node's.
-struct NodeRegistration(BackendGuard);
+struct NodeRegistration {
+    backend: BackendGuard,
+    slots: Arc<Slots>,
+}
+
+impl Drop for NodeRegistration {
+    fn drop(&mut self) {
+        self.slots.drop_temporary(self.backend.pid());
+    }
+}
 
 impl Registration for NodeRegistration {
     fn pid(&self) -> i32 {
-        self.0.pid()
+        self.backend.pid()
     }
 
     fn key(&self) -> i32 {
-        self.0.key()
+        self.backend.key()
     }
 
     fn activity(&self, activity: Activity<'_>) {
         match activity {
-            Activity::Running(query) => self.0.statement(query),
-            Activity::Idle => self.0.update(|info| {
+            Activity::Running(query) => self.backend.statement(query),
+            Activity::Idle => self.backend.update(|info| {
                 info.state = BackendState::Idle;
                 info.transaction_started = None;
             }),
-            Activity::IdleInTransaction => self.0.update(|info| info.state = BackendState::IdleInTransaction),
+            Activity::IdleInTransaction => {
+                self.backend.update(|info| info.state = BackendState::IdleInTransaction);
+            }
             Activity::IdleInFailedTransaction => {
                 // what it did is undone: as in PostgreSQL it is in no transaction
-                self.0.update(|info| {
+                self.backend.update(|info| {
                     info.state = BackendState::IdleInTransactionAborted;
                     info.transaction_started = None;
                 });
@@ -466,6 +479,6 @@ impl Registration for NodeRegistration {
     }
 
     fn renamed(&self, application_name: &str) {
-        self.0.update(|info| application_name.clone_into(&mut info.application_name));
+        self.backend.update(|info| application_name.clone_into(&mut info.application_name));
     }
 }

@@ -14,7 +14,7 @@ use crate::run::checkpointer::checkpoint;
 use crate::run::follower::apply_restartpoint;
 use crate::run::leader::{recover_log, start_leader, wal_config};
 use crate::run::log::NodeLog;
-use crate::run::node::{Node, database_state};
+use crate::run::node::Node;
 use crate::run::{Failure, StartOptions};
 
 /// The directory that is rewound.
@@ -69,7 +69,7 @@ impl Place {
         let scan = ScanStart {
             redo: control.redo,
             end,
-            states: control.databases.iter().map(database_state).collect(),
+            states: control.databases.iter().map(walship_node::ControlDatabase::state).collect(),
             own_timeline: Some(control.timeline),
             own_states: config.history.timeline_at(control.redo) == control.timeline,
         };
@@ -116,7 +116,7 @@ impl Place {
         let start = RedoStart {
             redo: control.redo,
             end,
-            states: control.databases.iter().map(database_state).collect(),
+            states: control.databases.iter().map(walship_node::ControlDatabase::state).collect(),
             consistent_at,
         };
         let (options, source) = (self.redo_options(control), WalSource::offline(config));
