@@ -77,7 +77,8 @@ fn ours(rows: u32) -> (Way, Way) {
 
 fn theirs(rows: u32) -> Way {
     let lab = Lab::new();
-    let settings = ["fsync=on", "wal_log_hints=on", "wal_keep_size=4GB", "max_wal_size=8GB"];
+    // it copies all log that the source has: no more of that than there must be
+    let settings = ["fsync=on", "wal_log_hints=on", "wal_keep_size=64MB", "max_wal_size=256MB"];
     let mut old = Oracle::start(lab.path(), &settings);
     let session =
         |oracle: &Oracle| Session::connect(oracle.port(), "postgres").expect("connect to PostgreSQL");
@@ -86,6 +87,8 @@ fn theirs(rows: u32) -> Way {
     // as it is: no compression, no other table for it
     leader.run("ALTER TABLE bulk ALTER v SET STORAGE PLAIN");
     leader.run(&fill(rows, &format!("rpad(md5(i::text), {ROW_BYTES}, md5(i::text))")));
+    leader.run("CHECKPOINT");
+    leader.run("CHECKPOINT");
     let new = old.standby(lab.path(), &settings);
     session(&new).run("SELECT pg_promote()");
     leader.run(&format!("UPDATE bulk SET v = reverse(v) WHERE id <= {CHANGED_ROWS}"));
