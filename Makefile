@@ -37,7 +37,7 @@ fmt: ## formatting, checked
 
 lint: ## clippy, and shellcheck where it is installed
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh docs/scripts/*.sh .ci/run; fi
 
 doc: ## the API documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps -q
