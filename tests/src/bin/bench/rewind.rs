@@ -77,9 +77,11 @@ fn ours(rows: u32) -> (Way, Way) {
 
 fn theirs(rows: u32) -> Way {
     let lab = Lab::new();
-    // it copies all log that the source has: no more of that than there must be
-    let settings = ["fsync=on", "wal_log_hints=on", "wal_keep_size=64MB", "max_wal_size=256MB"];
-    let mut old = Oracle::start(lab.path(), &settings);
+    let settings = ["fsync=on", "wal_log_hints=on", "max_wal_size=256MB", "autovacuum=off"];
+    // the old leader needs its log from before the fork; all log of the new one is copied,
+    // so that has no more than it must
+    let keeping = [settings.as_slice(), &["wal_keep_size=1GB"]].concat();
+    let mut old = Oracle::start(lab.path(), &keeping);
     let session =
         |oracle: &Oracle| Session::connect(oracle.port(), "postgres").expect("connect to PostgreSQL");
     let leader = session(&old);
@@ -87,7 +89,8 @@ fn theirs(rows: u32) -> Way {
     // as it is: no compression, no other table for it
     leader.run("ALTER TABLE bulk ALTER v SET STORAGE PLAIN");
     leader.run(&fill(rows, &format!("rpad(md5(i::text), {ROW_BYTES}, md5(i::text))")));
-    leader.run("CHECKPOINT");
+    // hint bits that are set later would count as changes
+    leader.run("VACUUM ANALYZE bulk");
     leader.run("CHECKPOINT");
     let new = old.standby(lab.path(), &settings);
     session(&new).run("SELECT pg_promote()");
