@@ -6,6 +6,7 @@
 //! `--rewind` measures only that.
 
 mod access;
+mod base_backup;
 mod log_bytes;
 mod memory;
 mod rate;
@@ -30,6 +31,8 @@ struct Effort {
     snapshot_rows: u32,
     /// Rows of the database of a node that is rewound, about 1 kB each.
     rewind_rows: u32,
+    /// Rows of the cluster that is backed up, about 1 kB each.
+    backup_rows: u32,
 }
 
 /// The two systems under test, each a leader with one follower.
@@ -44,10 +47,25 @@ struct Systems<'a> {
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let effort = if quick {
-        Effort { run: Duration::from_secs(1), rounds: 1, snapshot_rows: 20_000, rewind_rows: 20_000 }
+        Effort {
+            run: Duration::from_secs(1),
+            rounds: 1,
+            snapshot_rows: 20_000,
+            rewind_rows: 20_000,
+            backup_rows: 20_000,
+        }
     } else {
-        Effort { run: Duration::from_secs(5), rounds: 3, snapshot_rows: 400_000, rewind_rows: 1_000_000 }
+        Effort {
+            run: Duration::from_secs(5),
+            rounds: 3,
+            snapshot_rows: 400_000,
+            rewind_rows: 1_000_000,
+            backup_rows: 1_000_000,
+        }
     };
+    if std::env::args().any(|argument| argument == "--base-backup") {
+        return base_backup::measure(effort);
+    }
     if std::env::args().any(|argument| argument == "--rewind") {
         return rewind::measure(effort).print("an old leader comes back");
     }
@@ -66,5 +84,6 @@ fn main() {
     access::measure(effort).print("what TLS and SCRAM cost");
     views::measure(effort).print("views of a leader with 20 followers");
     drop(systems);
+    base_backup::measure(effort);
     rewind::measure(effort).print("an old leader comes back");
 }
