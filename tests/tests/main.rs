@@ -54,6 +54,7 @@ mod s073_walctl_basebackup;
 mod s074_slots;
 mod s075_retention;
 mod s076_backup_faults;
+mod s077_transcripts;
 mod s078_nightly_backup;
 mod s090_views_as_postgresql;
 mod s091_monitoring_queries;
