@@ -345,6 +345,31 @@ fn a_wrong_page_stops_its_database_and_no_other() {
 }
 
 #[test]
+fn a_wrong_database_checksum_stops_the_database() {
+    /// Where a commit's payload has it: docs/wal-format.md.
+    const CHECKSUM_OFFSET: usize = 44;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut leader, id) = leader_with_table(&directory.path().join("leader"), "");
+    let (follower, mut redo) = empty_follower(&directory.path().join("follower"), &leader);
+    leader.execute(id, "INSERT INTO t VALUES(1, 'good')");
+    apply_all(&mut redo, &leader.records(first_lsn()));
+    let before = leader.end();
+    leader.execute(id, "INSERT INTO t VALUES(2, 'every page of it is right')");
+    let mut records = leader.records(before);
+    let commit = records.iter_mut().find(|record| record.kind == RecordKind::Commit).unwrap();
+    let mut payload = commit.payload.to_vec();
+    payload[CHECKSUM_OFFSET] ^= 1;
+    commit.payload = payload.into();
+    records.iter().for_each(|record| redo.apply(record).unwrap());
+    redo.commit_batch().unwrap();
+    let stop = redo.stopped().next().expect("a checksum that does not match went by");
+    assert!(matches!(stop.problem, ReplayProblem::DatabaseChecksum { .. }), "{stop}");
+    let reader = Connection::open(follower.path("postgres")).unwrap();
+    let rows: i64 = reader.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 1, "reads go on with the last good state");
+}
+
+#[test]
 fn a_foreign_write_is_taken_back() {
     let directory = tempfile::tempdir().unwrap();
     let (mut leader, id) = leader_with_table(&directory.path().join("leader"), "");

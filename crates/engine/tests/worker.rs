@@ -158,7 +158,15 @@ fn the_sqlite_wal_stays_small_while_readers_come_and_go() {
 
 #[test]
 fn a_write_that_slips_in_between_two_transactions_is_taken_back() {
+    // on a page that replay goes on to write, and on one that it never touches again
+    for foreign in ["INSERT INTO t VALUES('foreign', 1)", "UPDATE u SET x='foreign'"] {
+        slip_in(foreign);
+    }
+}
+
+fn slip_in(foreign: &'static str) {
     let mut pair = Pair::new();
+    pair.leader.execute(pair.id, "CREATE TABLE u(x); INSERT INTO u VALUES('ours')");
     let worker = pair.worker();
     let end = pair.insert();
     wait_replayed(&worker, end);
@@ -168,7 +176,7 @@ fn a_write_that_slips_in_between_two_transactions_is_taken_back() {
         let connection = Connection::open(path).unwrap();
         connection.busy_timeout(Duration::ZERO).unwrap();
         loop {
-            if connection.execute_batch("INSERT INTO t VALUES('foreign', 1)").is_ok() {
+            if connection.execute_batch(foreign).is_ok() {
                 return true;
             }
             if Instant::now() > give_up {
