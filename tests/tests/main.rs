@@ -45,6 +45,8 @@ mod s042_damaged_log;
 mod s043_disk_full;
 mod s044_stock_program_closes;
 mod s045_memory_of_sessions;
+mod s046_fault_messages;
+mod s047_readers_during_recovery;
 mod s050_promote;
 mod s060_synchronous;
 mod s070_pg_basebackup;
