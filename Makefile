@@ -4,7 +4,7 @@ CARGO      ?= cargo
 TARGET_DIR  = $(or $(CARGO_TARGET_DIR),target)
 RUNNER      = ./scripts/test.sh
 
-.PHONY: help build run test test-heavy check bench fixtures fmt lint doc install-deps clean
+.PHONY: help build run test test-heavy check bench failovers fixtures fmt lint doc install-deps clean
 
 help: ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ bench: install-deps ## commits per second, log bytes, replay rate, memory, besid
 	$(CARGO) build --release --locked -p walsender -p walreceiver -p walctl
 	$(CARGO) build --release --locked -p walship-tests --bin bench
 	@$(TARGET_DIR)/release/bench
+
+failovers: install-deps ## hundreds of random failovers; WALSHIP_FAILOVERS and WALSHIP_SEED say how many, and which
+	WALSHIP_FAILOVERS=$${WALSHIP_FAILOVERS:-300} $(CARGO) nextest run --profile failovers -p walship-tests --no-capture s058
 
 fixtures: ## regenerates fixtures/; leaves the tree unchanged
 	$(CARGO) run --locked -q -p walship-wal --example make_fixtures

@@ -5,7 +5,7 @@ use crate::commands::{Output, output_of};
 use crate::programs::{repository_root, target_dir};
 
 /// Where `scripts/install-deps.sh` puts the drivers: under the build directory.
-fn driver_dir() -> PathBuf {
+pub(crate) fn driver_dir() -> PathBuf {
     std::env::var_os("WALSHIP_DRIVERS").map_or_else(|| target_dir().join("drivers"), PathBuf::from)
 }
 

@@ -33,6 +33,7 @@ mod stock;
 mod terminal;
 mod user;
 mod wait;
+mod writers;
 
 pub use certificates::{Authority, CertificateFiles};
 pub use commands::{Output, output_of, pgbench, sqlite3};
@@ -54,3 +55,4 @@ pub use stock::{pg_verifybackup, spawn_stock, stock, stock_command, unpack};
 pub use terminal::Terminal;
 pub use user::OrdinaryUser;
 pub use wait::{DEADLINE, wait_until, wait_until_within};
+pub use writers::{Writer, Written, contradictions};

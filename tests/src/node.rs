@@ -35,6 +35,8 @@ pub struct Node {
     log: PathBuf,
     port: Port,
     arguments: Vec<String>,
+    /// Variables of the process, besides this one's own.
+    environment: Vec<(String, String)>,
     process: Option<Process>,
     /// Where copies of the programs lie that an ordinary user may run.
     programs: Option<PathBuf>,
@@ -52,6 +54,7 @@ impl Node {
             log: root.join(format!("{name}.log")),
             port,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            environment: Vec::new(),
             process: None,
             programs: None,
         }
@@ -94,7 +97,35 @@ impl Node {
             command.arg("--init");
         }
         command.args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Sets a variable for the next starts; an empty value takes it away again.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            self.environment.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Panics
+    /// When it goes on running.
+    pub fn wait_ended(&mut self) {
+        self.process().wait_exit(START_LIMIT);
+        self.process = None;
+    }
+
+    /// Whether the process runs.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Starts the directory with the other role's program from now on.
+    pub fn set_role(&mut self, role: Role) {
+        self.role = role;
     }
 
     /// Adds arguments for the next start.

@@ -6,7 +6,8 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, PROGRAM};
 use crate::{
-    basebackup, controldata, export, import, init, promote, rewind, slot, status, user, verifybackup, waldump,
+    basebackup, controldata, export, fence, import, init, promote, rewind, slot, status, switchover, user,
+    verifybackup, waldump,
 };
 
 /// Looks at walship clusters, their logs and their backups, and moves databases in and out of them.
@@ -33,6 +34,9 @@ pub(crate) enum Command {
     Export(export::Arguments),
     Promote(promote::Arguments),
     Rewind(rewind::Arguments),
+    Switchover(switchover::Arguments),
+    Fence(fence::FenceArguments),
+    Unfence(fence::UnfenceArguments),
     Status(status::Arguments),
     Slot(slot::Arguments),
     User(user::Arguments),
@@ -50,6 +54,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Promote(arguments) => promote::run(&arguments),
         Command::Rewind(arguments) => rewind::run(&arguments),
+        Command::Switchover(arguments) => switchover::run(&arguments),
+        Command::Fence(arguments) => fence::fence(&arguments),
+        Command::Unfence(arguments) => fence::unfence(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Slot(arguments) => slot::run(&arguments),
         Command::User(arguments) => user::run(&arguments),

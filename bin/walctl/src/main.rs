@@ -3,12 +3,14 @@
 
 mod basebackup;
 mod byte_size;
+mod candidates;
 mod cli;
 mod clock;
 mod connection;
 mod controldata;
 mod export;
 mod failure;
+mod fence;
 mod import;
 mod init;
 mod progress;
@@ -16,6 +18,7 @@ mod promote;
 mod rewind;
 mod slot;
 mod status;
+mod switchover;
 mod table;
 mod user;
 mod verifybackup;

@@ -2,26 +2,40 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use walship_client::{Connection, Purpose};
-use walship_disk::RealDisk;
 use walship_node::{DataDirectory, PidFile, PidStatus};
-use walship_types::{Lsn, TimelineId};
-use walship_wal::read_history;
 
+use crate::candidates;
 use crate::connection::{block_on, connect, server};
 use crate::failure::Failure;
+use crate::slot::objects;
+
+/// How long to wait for word of the old leader, once the new one takes writes: longer than a
+/// server looks for it.
+const OLD_LEADER_WAIT: Duration = Duration::from_secs(3);
+/// How often to ask for it.
+const OLD_LEADER_LOOK: Duration = Duration::from_millis(20);
 
 /// Make the leader of a follower that runs, and wait until it takes writes
 ///
 /// It replays everything that it has received, starts the next timeline, and opens for
-/// writes; sessions that are connected stay. Make sure that the old leader is stopped
-/// before: nothing keeps it from taking writes.
+/// writes; sessions that are connected stay. It tells the old leader, if that can be
+/// reached, which then takes no writes any more. If it cannot, make sure that it is stopped.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Data directory of the follower
     #[arg(short = 'D', long = "pgdata", value_name = "DIR", env = "PGDATA")]
-    directory: PathBuf,
+    #[arg(required_unless_present = "best", conflicts_with = "best")]
+    directory: Option<PathBuf>,
+
+    /// Ask these followers, and promote the one that has most of the log
+    #[arg(long, value_name = "CONNINFO", num_args = 1..)]
+    best: Vec<String>,
+
+    /// With --best: promote the best of those that answer, whatever the others have
+    #[arg(long, requires = "best")]
+    force: bool,
 
     /// How long to wait until it takes writes
     #[arg(short, long, value_name = "SECONDS", default_value = "60")]
@@ -33,38 +47,100 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// What came of it.
-struct Promoted {
-    timeline: TimelineId,
-    switch: Lsn,
-    /// Bytes from there to the last position that the old leader told of.
-    behind: u64,
-    took: Duration,
-}
-
 /// Promotes, and says what came of it.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let directory = DataDirectory::new(&arguments.directory);
-    let promoted = block_on(promote(&directory, arguments.timeout))?;
-    let Promoted { timeline, switch, behind, took } = promoted;
-    if arguments.json {
-        let shown = json!({
-            "timeline": timeline.0,
-            "switch_lsn": switch,
-            "bytes_behind_leader": behind,
-            "milliseconds": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        });
-        println!("{shown:#}");
-        return Ok(());
-    }
-    println!("promoted: timeline {timeline} begins at {switch}");
-    println!("behind the last position known of the old leader: {behind} bytes");
-    println!("time: {} ms", took.as_millis());
-    Ok(())
+    block_on(async {
+        let (mut connection, asked) = match &arguments.directory {
+            Some(directory) if arguments.best.is_empty() => {
+                (of_directory(&DataDirectory::new(directory)).await?, None)
+            }
+            _ => {
+                let found = candidates::ask_all(&arguments.best).await?;
+                if !arguments.json {
+                    print!("{}", candidates::table(&found));
+                }
+                let best = match candidates::choose(&found, arguments.force) {
+                    Ok(best) => best,
+                    Err(failure) => {
+                        candidates::release(&found).await;
+                        return Err(failure);
+                    }
+                };
+                (connect(&best.target, Purpose::Sql).await?, Some(candidates::shown(&found)))
+            }
+        };
+        let host = connection.host().to_string();
+        let (promoted, took) = promote(&mut connection, arguments.timeout).await?;
+        connection.close().await;
+        show(arguments, &host, &promoted, took, asked);
+        Ok(())
+    })
 }
 
-async fn promote(directory: &DataDirectory, timeout: u32) -> Result<Promoted, Failure> {
+fn show(arguments: &Arguments, host: &str, promoted: &Value, took: Duration, asked: Option<Value>) {
+    let text = |member: &str| promoted.get(member).and_then(Value::as_str).unwrap_or_default();
+    let number = |member: &str| text(member).parse::<u64>().unwrap_or_default();
+    if arguments.json {
+        let mut shown = json!({
+            "server": host,
+            "timeline": number("timeline"),
+            "switch_lsn": text("promoted_lsn"),
+            "bytes_behind_leader": number("promoted_behind_bytes"),
+            "old_leader": text("old_leader"),
+            "old_leader_detail": promoted.get("old_leader_detail"),
+            "milliseconds": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        });
+        if let (Some(object), Some(asked)) = (shown.as_object_mut(), asked) {
+            object.insert("candidates".to_owned(), asked);
+        }
+        println!("{shown:#}");
+        return;
+    }
+    if asked.is_some() {
+        println!("promoted: {host}: timeline {} begins at {}", text("timeline"), text("promoted_lsn"));
+    } else {
+        println!("promoted: timeline {} begins at {}", text("timeline"), text("promoted_lsn"));
+    }
+    println!("behind the last position known of the old leader: {} bytes", number("promoted_behind_bytes"));
+    println!(
+        "old leader: {}",
+        match (text("old_leader"), text("old_leader_detail")) {
+            ("fenced", node) => format!("fenced ({node}): it takes no writes any more"),
+            ("not fenced", why) =>
+                format!("NOT fenced: {why}; make sure that it is stopped and stays stopped"),
+            (other, _) => other.to_owned(),
+        }
+    );
+    println!("time: {} ms", took.as_millis());
+}
+
+/// Asks the follower to lead, waits until it does, and for what became of the old leader.
+async fn promote(connection: &mut Connection, timeout: u32) -> Result<(Value, Duration), Failure> {
     let begun = Instant::now();
+    if value(connection, "SELECT pg_is_in_recovery()").await?.as_deref() != Some("t") {
+        let host = connection.host();
+        return Err(Failure::new(format!("the server at \"{host}\" is the leader already")));
+    }
+    let asked = format!("SELECT pg_promote(true, {timeout})");
+    if value(connection, &asked).await?.as_deref() != Some("t") {
+        return Err(Failure::new(format!("the follower does not take writes after {timeout} seconds"))
+            .hint("the promotion goes on; the server's log says how far it is"));
+    }
+    let took = begun.elapsed();
+    let until = Instant::now() + OLD_LEADER_WAIT;
+    loop {
+        let row = objects(&connection.query("SELECT * FROM walship_stat_failover").await?);
+        let row = row.into_iter().next().unwrap_or_default();
+        let pending = row.get("old_leader").and_then(Value::as_str) == Some("pending");
+        if !pending || Instant::now() >= until {
+            return Ok((row, took));
+        }
+        tokio::time::sleep(OLD_LEADER_LOOK).await;
+    }
+}
+
+/// A connection to the server of a directory, if that can be promoted.
+async fn of_directory(directory: &DataDirectory) -> Result<Connection, Failure> {
     let pid_file = running(directory)?;
     let address = match pid_file.listen_address.as_str() {
         "" => pid_file.socket_directory.display().to_string(),
@@ -73,27 +149,7 @@ async fn promote(directory: &DataDirectory, timeout: u32) -> Result<Promoted, Fa
         address => address.to_owned(),
     };
     let target = server(&format!("host={address} port={} user=postgres dbname=postgres", pid_file.port))?;
-    let mut connection = connect(&target, Purpose::Sql).await?;
-    if value(&mut connection, "SELECT pg_is_in_recovery()").await?.as_deref() != Some("t") {
-        return Err(leads_already(directory.root()));
-    }
-    let told = value(&mut connection, "SELECT latest_end_lsn FROM pg_stat_wal_receiver").await?;
-    let asked = format!("SELECT pg_promote(true, {timeout})");
-    if value(&mut connection, &asked).await?.as_deref() != Some("t") {
-        return Err(Failure::new(format!("the follower does not take writes after {timeout} seconds"))
-            .hint("the promotion goes on; the server's log says how far it is"));
-    }
-    let took = begun.elapsed();
-    let query = "SELECT pg_walfile_name(pg_current_wal_insert_lsn())";
-    let file = value(&mut connection, query).await?;
-    connection.close().await;
-    let timeline = file.as_deref().and_then(|name| u32::from_str_radix(name.get(..8)?, 16).ok());
-    let timeline = timeline.ok_or_else(|| Failure::new(format!("no answer to \"{query}\"")))?;
-    let history = read_history(&RealDisk::new(), &directory.wal(), TimelineId(timeline))?;
-    let switch = history.entries.last().map_or(Lsn::INVALID, |entry| entry.switch_lsn);
-    let told: Lsn = told.and_then(|text| text.parse().ok()).unwrap_or(Lsn::INVALID);
-    let behind = told.saturating_distance_from(switch);
-    Ok(Promoted { timeline: history.timeline, switch, behind, took })
+    connect(&target, Purpose::Sql).await
 }
 
 /// The process that serves the directory, if it can be asked.

@@ -59,7 +59,7 @@ impl Databases {
         shutdown: bool,
         pace: &dyn Fn(u64, u64),
     ) -> Result<CheckpointDone, EngineError> {
-        let writer = self.shared.writer()?;
+        let writer = self.shared.own_writer()?;
         let databases = self.all();
         let turns = if shutdown { self.stop_writers(&databases, &writer)? } else { Vec::new() };
         let (redo, states) = self.note_redo_point(&writer)?;

@@ -24,6 +24,7 @@ impl Databases {
     /// Creates an empty database. Returns the position that has to be flushed, or
     /// replicated, before the client is answered; it is flushed here already.
     pub fn create(&self, name: &DatabaseName, page_size: PageSize) -> Result<Lsn, EngineError> {
+        let _structural = self.shared.begin_structural()?;
         let writer = self.shared.writer()?;
         self.check_free(name)?;
         let unfinished = self.unfinished_path(name);
@@ -41,6 +42,7 @@ impl Databases {
         source: &Path,
         mut progress: impl FnMut(ImportProgress) -> bool,
     ) -> Result<Lsn, EngineError> {
+        let _structural = self.shared.begin_structural()?;
         let writer = self.shared.writer()?;
         self.check_free(name)?;
         let unfinished = self.unfinished_path(name);
@@ -71,6 +73,7 @@ impl Databases {
 
     /// Drops a database that no session uses. Returns as [`Databases::create`] does.
     pub fn drop_database(&self, name: &DatabaseName) -> Result<Lsn, EngineError> {
+        let _structural = self.shared.begin_structural()?;
         let writer = self.shared.writer()?;
         let (end, database) = {
             // no redo point between the record and the list

@@ -32,7 +32,9 @@ pub enum DatabasesRole {
     Leader,
     /// It replays and reads.
     Follower,
-    /// Neither: starting, fenced or shutting down.
+    /// It wrote, and does not any more: another node leads.
+    Fenced,
+    /// Neither: starting or shutting down.
     Closed,
 }
 
@@ -139,7 +141,8 @@ impl Databases {
     /// What the databases are.
     pub fn role(&self) -> DatabasesRole {
         match self.shared.role() {
-            Role::Leader(_) => DatabasesRole::Leader,
+            Role::Leader(_) | Role::HandingOver => DatabasesRole::Leader,
+            Role::Fenced(_) => DatabasesRole::Fenced,
             Role::Follower => DatabasesRole::Follower,
             Role::Closed(_) => DatabasesRole::Closed,
         }

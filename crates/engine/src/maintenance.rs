@@ -64,7 +64,7 @@ impl Maintenance {
 pub(crate) fn run(databases: &Weak<Databases>, shared: &Arc<Shared>) {
     while shared.wait_for_work() {
         let Some(databases) = databases.upgrade() else { return };
-        let Ok(writer) = shared.writer() else { continue };
+        let Ok(writer) = shared.own_writer() else { continue };
         for database in databases.all() {
             if let Err(error) = database.maintain(&writer) {
                 tracing::warn!(database = %database.name(), %error, "maintenance failed, will be tried again");

@@ -30,3 +30,13 @@ impl RedoCatalog for Databases {
         }
     }
 }
+
+impl Databases {
+    /// Replay goes on with a database that is open already: after its page hashes came
+    /// from a leader's capture, or when its text encoding became known.
+    pub fn opened_again(&self, database: &ReplayedDatabase<'_>) {
+        if let Ok(open) = self.get(database.name.as_str()) {
+            open.set_hashes(Arc::clone(database.hashes));
+        }
+    }
+}

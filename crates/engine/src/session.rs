@@ -122,9 +122,10 @@ impl Session {
     /// turn, in the order of asking. Does nothing if the session has it.
     pub fn before_write(&mut self, limits: &WaitLimits<'_>) -> Result<(), EngineError> {
         if self.turn.is_some() {
-            return Ok(());
+            // a fence does not wait for the end of a transaction
+            return self.database.shared.may_wait_to_write();
         }
-        self.database.shared.writer()?;
+        self.database.shared.may_wait_to_write()?;
         self.database.check_open()?;
         let turn = self.database.take_turn(limits)?.serving();
         self.admit(turn, limits.deadline)
@@ -142,18 +143,20 @@ impl Session {
         statement: &mut (dyn FnMut() + Send),
     ) -> Result<StatementEnd, EngineError> {
         let database = Arc::clone(&self.database);
-        let writer = database.shared.writer()?;
+        database.shared.may_wait_to_write()?;
         database.check_open()?;
         let (begun, asynchronous) = (Instant::now(), self.asynchronous);
         let mut end = Ok(StatementEnd::default());
         let queued = database.turns.run(limits, &mut |turn| {
+            let mut writer = None;
             end = self.admit(turn, limits.deadline).and_then(|()| {
+                writer = self.turn.as_ref().map(|held| Arc::clone(&held.writer));
                 statement();
                 self.after_statement()
             });
-            match end {
-                Ok(StatementEnd { commit: Some(lsn) }) if !asynchronous => {
-                    Resume::Flushed(Arc::clone(&writer), lsn)
+            match (&end, writer) {
+                (Ok(StatementEnd { commit: Some(lsn) }), Some(writer)) if !asynchronous => {
+                    Resume::Flushed(writer, *lsn)
                 }
                 _ => Resume::Now,
             }
@@ -219,7 +222,7 @@ impl Session {
     /// way into the log; on a follower nothing has to be waited for.
     pub fn read_horizon(&mut self, limits: &WaitLimits<'_>) -> Result<Lsn, EngineError> {
         self.database.check_open()?;
-        if !matches!(self.database.shared.role(), Role::Leader(_)) {
+        if matches!(self.database.shared.role(), Role::Follower | Role::Closed(_)) {
             return Ok(Lsn::INVALID);
         }
         if self.turn.is_some() {

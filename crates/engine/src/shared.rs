@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use walship_wal::WalWriter;
@@ -11,6 +12,11 @@ use crate::{EngineError, EngineOptions};
 pub(crate) enum Role {
     /// Writes, into this log.
     Leader(Arc<WalWriter>),
+    /// A leader that hands over: nobody writes until that has ended, one way or the other.
+    HandingOver,
+    /// A leader that takes no writes any more, because another node leads a newer timeline.
+    /// What is in its files goes on being logged, here.
+    Fenced(Arc<WalWriter>),
     /// Replays and reads.
     Follower,
     /// Neither; the reason is for whoever asks.
@@ -24,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) in_flight: InFlight,
     /// Protects the role; held to copy it.
     role: RwLock<Role>,
+    structural: AtomicUsize,
     /// Protects what the maintenance thread is asked for.
     asked: Mutex<Asked>,
     wake: Condvar,
@@ -39,12 +46,25 @@ pub(crate) enum Asked {
     Stop,
 }
 
+/// A database that is being created or dropped.
+#[derive(Debug)]
+pub(crate) struct Structural {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Structural {
+    fn drop(&mut self) {
+        self.shared.structural.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Shared {
     pub(crate) fn new(options: EngineOptions, role: Role) -> Shared {
         Shared {
             options,
             in_flight: InFlight::default(),
             role: RwLock::new(role),
+            structural: AtomicUsize::new(0),
             asked: Mutex::default(),
             wake: Condvar::new(),
         }
@@ -58,13 +78,45 @@ impl Shared {
         *self.role.write() = role;
     }
 
-    /// The log that a leader writes; an error on any other node.
+    /// The log that a leader's sessions write; an error on any other node.
     pub(crate) fn writer(&self) -> Result<Arc<WalWriter>, EngineError> {
         match &*self.role.read() {
             Role::Leader(writer) => Ok(Arc::clone(writer)),
+            Role::HandingOver => Err(EngineError::Closed { reason: "handing over to another node" }),
+            Role::Fenced(_) => Err(EngineError::ReadOnly { role: "fenced" }),
             Role::Follower => Err(EngineError::ReadOnly { role: "a follower" }),
             Role::Closed(reason) => Err(EngineError::Closed { reason }),
         }
+    }
+
+    /// The log for records that no session asks for: checkpoints, what is found in a -wal.
+    pub(crate) fn own_writer(&self) -> Result<Arc<WalWriter>, EngineError> {
+        match self.role() {
+            Role::Fenced(writer) => Ok(writer),
+            _ => self.writer(),
+        }
+    }
+
+    /// Whether waiting for a turn can lead to a write.
+    pub(crate) fn may_wait_to_write(&self) -> Result<(), EngineError> {
+        match self.role() {
+            Role::HandingOver => Ok(()),
+            _ => self.writer().map(drop),
+        }
+    }
+
+    /// Notes that a database is created or dropped, which has no turn to hold.
+    pub(crate) fn begin_structural(self: &Arc<Self>) -> Result<Structural, EngineError> {
+        // counted before the role is looked at: whoever hands over does it the other way round
+        let counted = Structural { shared: Arc::clone(self) };
+        self.structural.fetch_add(1, Ordering::SeqCst);
+        self.writer()?;
+        Ok(counted)
+    }
+
+    /// How many databases are being created or dropped.
+    pub(crate) fn structural(&self) -> usize {
+        self.structural.load(Ordering::SeqCst)
     }
 
     /// Asks the maintenance thread to look at the databases, or to end.

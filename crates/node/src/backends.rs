@@ -97,6 +97,8 @@ pub enum Interrupt {
     Cancel,
     /// Ends the session (57P01).
     Terminate,
+    /// Ends the session if it writes (57P01): the node no longer leads.
+    StopWriting,
 }
 
 /// What a session lets others do to it; called on their threads, so it must not block.

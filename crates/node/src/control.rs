@@ -7,7 +7,7 @@ use walship_types::{
 use walship_wal::payload::DatabaseState;
 
 use crate::sealed::Kind;
-use crate::{DataDirectory, NodeError};
+use crate::{DataDirectory, DismissedTimeline, Fence, NodeError};
 
 const KIND: Kind = Kind { name: "control", version: 1 };
 
@@ -106,6 +106,12 @@ pub struct ControlFile {
     pub known_flush: Lsn,
     /// The next database's identifier.
     pub next_database_id: DatabaseId,
+    /// Set while another node leads a newer timeline, and cleared when this one follows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+    /// Newer timelines that `walctl unfence` has taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dismissed: Vec<DismissedTimeline>,
     /// The databases as of the redo point.
     pub databases: Vec<ControlDatabase>,
     /// What a rewind that is under way has to know when it is run again.

@@ -60,6 +60,8 @@ pub fn create_cluster(directory: &DataDirectory, wanted: NewCluster) -> Result<C
         minimum_recovery: Lsn::INVALID,
         known_flush: start.position,
         next_database_id: DatabaseId(1),
+        fence: None,
+        dismissed: Vec::new(),
         databases: Vec::new(),
         rewinding: None,
     };

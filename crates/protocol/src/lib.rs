@@ -39,7 +39,7 @@ pub use message::{
 };
 pub use page_messages::{PageMessageError, PageReply, PageRequest, PageRun, REQUEST_PAGES_MAX};
 pub use receiver::{ReceiverHalf, ReceiverOptions, ReceiverRequest, ReceiverViolation};
-pub use result_set::{Column, ResultSet, TYPE_INT4, TYPE_INT8, TYPE_OID, TYPE_TEXT};
+pub use result_set::{Column, ResultSet, Row, TYPE_INT4, TYPE_INT8, TYPE_OID, TYPE_TEXT};
 pub use sender::{PeerPositions, SEND_BYTES_MAX, SenderHalf, SenderRequest, SenderViolation};
 pub use slot_name::{InvalidSlotName, SlotName};
 pub use walship_types::Lsn;

@@ -12,6 +12,9 @@ pub struct ReceiverOptions {
     pub status_interval: Duration,
     /// `wal_receiver_timeout`: silence after which the sender is given up; zero for never.
     pub timeout: Duration,
+    /// Silence after which the sender is asked for a sign of life; half of `timeout` if that
+    /// is earlier or this is `None`.
+    pub sign_interval: Option<Duration>,
 }
 
 /// What the owner of a [`ReceiverHalf`] has to do next.
@@ -144,13 +147,11 @@ impl ReceiverHalf {
         let silence = now.saturating_duration_since(self.last_heard);
         let timeout = Some(self.options.timeout).filter(|t| !t.is_zero());
         let interval = Some(self.options.status_interval).filter(|i| !i.is_zero());
-        let mut ping = false;
-        if let Some(timeout) = timeout {
-            if silence >= timeout {
-                return ReceiverRequest::TimedOut { silence };
-            }
-            ping = !self.pinged && silence >= timeout / 2;
+        if timeout.is_some_and(|timeout| silence >= timeout) {
+            return ReceiverRequest::TimedOut { silence };
         }
+        let sign = timeout.map(|timeout| timeout / 2).into_iter().chain(self.options.sign_interval).min();
+        let ping = !self.pinged && sign.is_some_and(|sign| silence >= sign);
         let overdue = match (interval, self.last_report) {
             (Some(interval), Some(last)) => now.saturating_duration_since(last) >= interval,
             (_, None) => true,
@@ -162,7 +163,7 @@ impl ReceiverHalf {
             self.last_report = Some(now);
             return ReceiverRequest::Report(self.status(clock, ping));
         }
-        let silent = timeout.map(|t| self.last_heard + if self.pinged { t } else { t / 2 });
+        let silent = if self.pinged { timeout } else { sign }.map(|after| self.last_heard + after);
         let report = interval.zip(self.last_report).map(|(interval, last)| last + interval);
         ReceiverRequest::Wait { until: silent.into_iter().chain(report).min() }
     }
@@ -202,8 +203,11 @@ mod tests {
     const CLOCK: Timestamp = Timestamp(7);
 
     fn half(now: Instant) -> ReceiverHalf {
-        let options =
-            ReceiverOptions { status_interval: Duration::from_secs(10), timeout: Duration::from_secs(60) };
+        let options = ReceiverOptions {
+            status_interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(60),
+            sign_interval: None,
+        };
         ReceiverHalf::new(START, Lsn::INVALID, options, now)
     }
 

@@ -46,7 +46,35 @@ fn value(shown: impl ToString) -> Option<Bytes> {
     Some(Bytes::from(shown.to_string()))
 }
 
+/// One row of walship's own, with its columns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Row {
+    columns: Vec<Column>,
+    values: Vec<Option<Bytes>>,
+}
+
+impl Row {
+    /// Adds a text.
+    pub fn text(mut self, name: &str, shown: impl ToString) -> Row {
+        self.columns.push(text(name));
+        self.values.push(value(shown));
+        self
+    }
+
+    /// Adds a number.
+    pub fn number(mut self, name: &str, number: u64) -> Row {
+        self.columns.push(column(name, TYPE_INT8, 8, -1));
+        self.values.push(value(number));
+        self
+    }
+}
+
 impl ResultSet {
+    /// A row of walship's own.
+    pub fn named(tag: &'static str, row: Row) -> ResultSet {
+        ResultSet { columns: row.columns, rows: vec![row.values], tag }
+    }
+
     /// IDENTIFY_SYSTEM. `database` is NULL on a purely physical connection (pg_receivewal
     /// insists); `position` is the flush position, on a follower the one it received.
     pub fn identify_system(

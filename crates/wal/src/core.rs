@@ -29,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) reserved: AtomicU64,
     /// The disk is full and the flusher tries again.
     pub(crate) stalled: AtomicBool,
+    /// Nothing is appended for now. Changed and looked at with the insert lock.
+    pub(crate) held: AtomicBool,
     /// Protects what the flusher is asked for.
     request: Mutex<Request>,
     requested: Condvar,
@@ -67,6 +69,7 @@ impl Core {
             reserved: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
             log_file: Mutex::new(LogFile::default()),
+            held: AtomicBool::new(false),
             request: Mutex::new(Request::default()),
             requested: Condvar::new(),
             prepare: Mutex::new(Prepare { until: SegmentNo(0), stop: false }),

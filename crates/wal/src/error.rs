@@ -31,6 +31,9 @@ pub enum WalError {
     /// The writer was shut down.
     #[error("the log is shut down")]
     ShutDown,
+    /// The log has its last record unless [`crate::WalWriter::resume_appends`] says otherwise.
+    #[error("nothing is appended to the log while it is handed over")]
+    Held,
     /// A record was to carry too much.
     #[error("record payload of {len} bytes, at most {max} allowed")]
     PayloadTooLong {

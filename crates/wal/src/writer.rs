@@ -90,6 +90,9 @@ impl WalWriter {
         loop {
             self.core.check_open()?;
             let buffer = self.core.insert.lock();
+            if self.core.held.load(Ordering::Relaxed) {
+                return Err(WalError::Held);
+            }
             let end = buffer.position();
             let max = self.core.config.unflushed_bytes_max;
             if end.saturating_distance_from(self.core.positions.flush.get()) <= max {
@@ -164,6 +167,20 @@ impl WalWriter {
         let last = layout::advance(from, all, size);
         self.core.segments.make_ready(size.segment_of(last).next())?;
         Ok(reservation)
+    }
+
+    /// Lets nobody append any more, and returns the end of the log, which stays where it
+    /// is until [`resume_appends`](Self::resume_appends).
+    pub fn hold_appends(&self) -> Lsn {
+        let buffer = self.core.insert.lock();
+        self.core.held.store(true, Ordering::Relaxed);
+        buffer.position()
+    }
+
+    /// Takes records again.
+    pub fn resume_appends(&self) {
+        let _appending = self.core.insert.lock();
+        self.core.held.store(false, Ordering::Relaxed);
     }
 
     /// How far the log is, and where to wait for it to be further.

@@ -20,6 +20,13 @@ fn of_node(node: &Value) -> Vec<String> {
     }
     let server = text(node, "server").unwrap_or("?");
     let mut problems = Vec::new();
+    if let Some(fence) = node.get("fence").filter(|fence| fence.is_object()) {
+        let (by, timeline) = (text(fence, "node").unwrap_or("?"), text(fence, "timeline").unwrap_or("?"));
+        let lsn = text(fence, "lsn").unwrap_or("?");
+        problems.push(format!(
+            "{server}: takes no writes: node {by} leads timeline {timeline}, which left this node's timeline at {lsn}"
+        ));
+    }
     for database in members(node, "databases") {
         if let (Some(name), Some(why)) = (text(database, "name"), text(database, "stopped_because")) {
             problems.push(format!("{server}: database \"{name}\" is stopped: {why}"));

@@ -26,6 +26,9 @@ const WAITS: &str = "SELECT pid, datname, application_name, wait_event_type, wai
 const RECEIVER: &str = "SELECT status, written_lsn, flushed_lsn, latest_end_lsn, last_msg_receipt_time, slot_name, \
      sender_host, sender_port FROM pg_stat_wal_receiver";
 
+const FAILOVER: &str = "SELECT role, leader_silent_ms, fenced_by, fenced_timeline, fenced_lsn, fenced_time \
+     FROM walship_stat_failover";
+
 /// Everything that a node says, as one JSON object.
 pub(super) async fn node(target: &Target) -> Result<Value, Failure> {
     let mut replication = connect(target, Purpose::Replication).await?;
@@ -36,9 +39,17 @@ pub(super) async fn node(target: &Target) -> Result<Value, Failure> {
     let in_recovery = one(&mut sql, "SELECT pg_is_in_recovery() AS follows").await?;
     let follows = text(&in_recovery, "follows") == Some("t");
     let positions = one(&mut sql, if follows { FOLLOWER_POSITIONS } else { LEADER_POSITIONS }).await?;
+    let failover = one(&mut sql, FAILOVER).await?;
     let mut node = json!({
         "server": server,
-        "role": if follows { "follower" } else { "leader" },
+        "role": failover.get("role"),
+        "fence": (text(&failover, "role") == Some("fenced")).then(|| json!({
+            "node": failover.get("fenced_by"),
+            "timeline": failover.get("fenced_timeline"),
+            "lsn": failover.get("fenced_lsn"),
+            "time": failover.get("fenced_time"),
+        })),
+        "leader_silent_ms": failover.get("leader_silent_ms"),
         "system_identifier": system.get("systemid"),
         "timeline": system.get("timeline"),
         "positions": positions,

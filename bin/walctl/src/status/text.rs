@@ -40,6 +40,15 @@ pub(super) fn node(node: &Value) -> String {
         // writing to a string cannot fail
         let _ = writeln!(out, "  {}: {}", name.replace('_', " "), shown(Some(value)));
     }
+    if let Some(silent) = node.get("leader_silent_ms").filter(|silent| !silent.is_null()) {
+        let _ = writeln!(out, "  leader silent for: {} ms", shown(Some(silent)));
+    }
+    if let Some(fence) = node.get("fence").filter(|fence| fence.is_object()) {
+        let field = |name| shown(fence.get(name));
+        let (by, timeline, lsn) = (field("node"), field("timeline"), field("lsn"));
+        let _ =
+            writeln!(out, "  fenced: node {by} leads timeline {timeline}, which left this node's at {lsn}");
+    }
     let receiver = node.get("receiver").filter(|receiver| !receiver.is_null());
     out + &section("databases", &DATABASES, list(node, "databases"))
         + &section("followers", &FOLLOWERS, list(node, "followers"))

@@ -23,6 +23,8 @@ fn control() -> ControlFile {
         minimum_recovery: Lsn::INVALID,
         known_flush: Lsn(0x300_1100),
         next_database_id: DatabaseId(2),
+        fence: None,
+        dismissed: Vec::new(),
         databases: vec![ControlDatabase {
             id: DatabaseId(1),
             name: DatabaseName::postgres(),

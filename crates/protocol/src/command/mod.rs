@@ -5,7 +5,7 @@ mod base_backup;
 mod parse;
 mod print;
 
-use walship_types::{DatabaseName, InvalidDatabaseName, Lsn, TimelineId};
+use walship_types::{DatabaseName, InvalidDatabaseName, Lsn, SystemId, TimelineId};
 
 use crate::{InvalidSlotName, SlotName};
 
@@ -78,6 +78,48 @@ pub enum Command {
         /// The oldest position of the log that the client will need.
         keep_from: Lsn,
     },
+    /// `WALSHIP_FENCE SYSTEM 'id' TIMELINE n HISTORY 'text' NODE 'name'`: tells a leader that
+    /// another node leads a newer timeline. Answers with one row: the timeline, and where it
+    /// left the server's own.
+    Fence {
+        /// The cluster.
+        system_id: SystemId,
+        /// The newer timeline.
+        timeline: TimelineId,
+        /// Its history file.
+        history: String,
+        /// Who leads it, for people.
+        node: String,
+    },
+    /// `WALSHIP_SWITCHOVER TO 'conninfo' CATCH_UP ms HOLD ms`: hands the server's leadership
+    /// over to a follower. Answers with one row: the new timeline, where it begins, and for
+    /// how long writers were held up.
+    Switchover {
+        /// Connection string of the follower.
+        to: String,
+        /// How long to wait until it has caught up, in milliseconds.
+        catch_up_ms: u64,
+        /// How long writers may be held up, in milliseconds.
+        hold_ms: u64,
+    },
+    /// `WALSHIP_PLEDGE TIMELINE n FOR ms`: a follower receives nothing from a sender on an
+    /// older timeline for that long; 0 takes it back. Answers with one row: the follower's
+    /// timeline, and up to where its log is durable, which no such sender will hear of more.
+    Pledge {
+        /// The oldest timeline that will do.
+        timeline: TimelineId,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// `WALSHIP_TAKE_OVER X/X TIMELINE n`: promotes a follower that has exactly the log up to
+    /// there, which is all that there is of that timeline. Answers with one row: the new
+    /// timeline, and where it begins.
+    TakeOver {
+        /// End of the leader's log.
+        end: Lsn,
+        /// The leader's timeline.
+        timeline: TimelineId,
+    },
     /// `WALSHIP_EXPORT_DATABASE name`: answers with a plain SQLite file as a CopyOut stream.
     ExportDatabase {
         /// The database to copy.
@@ -132,6 +174,9 @@ pub enum CommandError {
     /// An option of the command is wrong.
     #[error(transparent)]
     Option(#[from] OptionError),
+    /// A text is no system identifier.
+    #[error("invalid system identifier \"{0}\"")]
+    SystemId(String),
     /// A slot's name is none (42602).
     #[error(transparent)]
     SlotName(#[from] InvalidSlotName),

@@ -47,6 +47,10 @@ fn is_keyword(word: &str) -> bool {
             | "WALSHIP_IMPORT_DATABASE"
             | "WALSHIP_EXPORT_DATABASE"
             | "WALSHIP_READ_PAGES"
+            | "WALSHIP_FENCE"
+            | "WALSHIP_PLEDGE"
+            | "WALSHIP_SWITCHOVER"
+            | "WALSHIP_TAKE_OVER"
     )
 }
 
@@ -74,6 +78,26 @@ impl Parser<'_> {
             "WALSHIP_IMPORT_DATABASE" => Ok(Command::ImportDatabase { name: self.database_name()? }),
             "WALSHIP_READ_PAGES" => Ok(Command::ReadPages { keep_from: self.lsn()? }),
             "WALSHIP_EXPORT_DATABASE" => Ok(Command::ExportDatabase { name: self.database_name()? }),
+            "WALSHIP_FENCE" => self.fence(),
+            "WALSHIP_PLEDGE" => {
+                self.expect("TIMELINE")?;
+                let timeline = self.timeline()?;
+                self.expect("FOR")?;
+                Ok(Command::Pledge { timeline, for_ms: self.number()? })
+            }
+            "WALSHIP_SWITCHOVER" => {
+                self.expect("TO")?;
+                let to = self.text_constant()?;
+                self.expect("CATCH_UP")?;
+                let catch_up_ms = self.number()?;
+                self.expect("HOLD")?;
+                Ok(Command::Switchover { to, catch_up_ms, hold_ms: self.number()? })
+            }
+            "WALSHIP_TAKE_OVER" => {
+                let end = self.lsn()?;
+                self.expect("TIMELINE")?;
+                Ok(Command::TakeOver { end, timeline: self.timeline()? })
+            }
             _ => Ok(Command::IdentifySystem),
         }
     }
@@ -125,6 +149,18 @@ impl Parser<'_> {
         let start = self.lsn()?;
         let timeline = if self.accept("TIMELINE")? { Some(self.timeline()?) } else { None };
         Ok(Command::StartReplication { slot, start, timeline })
+    }
+
+    fn fence(&mut self) -> Result<Command, CommandError> {
+        self.expect("SYSTEM")?;
+        let text = self.text_constant()?;
+        let system_id = text.parse().map_err(|_| CommandError::SystemId(text))?;
+        self.expect("TIMELINE")?;
+        let timeline = self.timeline()?;
+        self.expect("HISTORY")?;
+        let history = self.text_constant()?;
+        self.expect("NODE")?;
+        Ok(Command::Fence { system_id, timeline, history, node: self.text_constant()? })
     }
 
     fn base_backup(&mut self) -> Result<BaseBackupOptions, CommandError> {

@@ -39,6 +39,20 @@ impl fmt::Display for Command {
             }
             Command::TimelineHistory { timeline } => write!(f, "TIMELINE_HISTORY {timeline}"),
             Command::BaseBackup(options) => print_base_backup(options, f),
+            Command::Fence { system_id, timeline, history, node } => {
+                let (history, node) = (quoted(history), quoted(node));
+                write!(
+                    f,
+                    "WALSHIP_FENCE SYSTEM '{system_id}' TIMELINE {timeline} HISTORY {history} NODE {node}"
+                )
+            }
+            Command::Switchover { to, catch_up_ms, hold_ms } => {
+                write!(f, "WALSHIP_SWITCHOVER TO {} CATCH_UP {catch_up_ms} HOLD {hold_ms}", quoted(to))
+            }
+            Command::Pledge { timeline, for_ms } => {
+                write!(f, "WALSHIP_PLEDGE TIMELINE {timeline} FOR {for_ms}")
+            }
+            Command::TakeOver { end, timeline } => write!(f, "WALSHIP_TAKE_OVER {end} TIMELINE {timeline}"),
             Command::ImportDatabase { name } => write!(f, "WALSHIP_IMPORT_DATABASE \"{name}\""),
             Command::ReadPages { keep_from } => write!(f, "WALSHIP_READ_PAGES {keep_from}"),
             Command::ExportDatabase { name } => write!(f, "WALSHIP_EXPORT_DATABASE \"{name}\""),

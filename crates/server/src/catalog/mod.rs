@@ -35,8 +35,8 @@ pub(crate) use functions::array_items;
 pub use rewrite::{RewrittenQuery, rewrite};
 pub use source::{
     ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ClientAddress,
-    ControlRow, DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow,
-    RoleRow, SlotRow, TURN_WAIT, WalStatistics,
+    ControlRow, DatabaseRow, FailoverRow, FenceRow, NewSlot, NodeIdentity, Positions, PromotionRow,
+    ReceiverRow, ReplayPause, ReplicationRow, RoleRow, SlotRow, TURN_WAIT, WalStatistics,
 };
 pub use tables::{column_types, table_names};
 

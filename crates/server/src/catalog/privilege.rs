@@ -11,6 +11,7 @@ enum Needed {
 /// Functions that change the node, read its files, or keep its log.
 const FUNCTIONS: &[(&str, Needed)] = &[
     ("pg_promote", Needed::Superuser),
+    ("walship_unfence", Needed::Superuser),
     ("pg_reload_conf", Needed::Superuser),
     ("pg_rotate_logfile", Needed::Superuser),
     ("pg_switch_wal", Needed::Superuser),

@@ -55,6 +55,14 @@ pub trait CatalogSource: Send + Sync {
     fn configuration_loaded_at(&self) -> Timestamp;
     /// How far replay is paused.
     fn replay_pause(&self) -> ReplayPause;
+    /// Roles, and how they came about.
+    fn failover(&self) -> FailoverRow {
+        FailoverRow::default()
+    }
+    /// Lets a fenced leader take writes again; whether it was fenced.
+    fn unfence(&self) -> Result<bool, SqlError> {
+        Ok(false)
+    }
 
     /// Cancels the statement of another session; whether there is a session of that number.
     fn cancel(&self, pid: i32) -> Result<bool, SqlError>;
@@ -435,4 +443,49 @@ pub enum ReplayPause {
     Requested,
     /// At rest.
     Paused,
+}
+
+/// The row of `walship_stat_failover`.
+#[derive(Debug, Clone, Default)]
+pub struct FailoverRow {
+    /// `leader`, `follower` or `fenced`.
+    pub role: &'static str,
+    /// The timeline that is written or received.
+    pub timeline: u32,
+    /// How long the leader has been silent, on a follower.
+    pub leader_silent: Option<Duration>,
+    /// What the last promotion in this process did.
+    pub promotion: Option<PromotionRow>,
+    /// Why this node takes no writes, if it was fenced.
+    pub fence: Option<FenceRow>,
+}
+
+/// A promotion.
+#[derive(Debug, Clone)]
+pub struct PromotionRow {
+    /// When sessions could write.
+    pub time: Timestamp,
+    /// From the request until then.
+    pub took: Duration,
+    /// Where the new timeline begins.
+    pub switch_lsn: Lsn,
+    /// Bytes that the old leader had told of and that never came.
+    pub behind: u64,
+    /// `handed over`, `pending`, `fenced`, `not fenced` or `unknown`.
+    pub old_leader: &'static str,
+    /// Which node was fenced, or why none was.
+    pub old_leader_detail: Option<String>,
+}
+
+/// A fence.
+#[derive(Debug, Clone)]
+pub struct FenceRow {
+    /// Who leads.
+    pub node: String,
+    /// Which timeline.
+    pub timeline: u32,
+    /// Where that left this node's.
+    pub switch_lsn: Lsn,
+    /// When this node learned of it.
+    pub time: Timestamp,
 }

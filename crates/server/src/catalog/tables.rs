@@ -5,6 +5,7 @@ mod activity;
 mod cluster;
 mod constraints;
 mod empty;
+mod failover;
 mod files;
 mod locks;
 mod relations;
@@ -54,6 +55,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Table> {
         replication::TABLES,
         cluster::TABLES,
         statistics::TABLES,
+        failover::TABLES,
         roles::TABLES,
         access::TABLES,
         type_rows::TABLES,

@@ -15,6 +15,8 @@ use walship_types::{
     DatabaseId, Lsn, PageNo, SegmentNo, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp,
 };
 
+use super::failover::FailoverHost;
+
 /// How far a server is on its way out, as senders have to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum ServerPhase {
@@ -64,6 +66,11 @@ pub trait ReplicationHost: Send + Sync + 'static {
     /// Adds a replication connection to `pg_stat_replication`; 53300 if there are
     /// `max_wal_senders` already.
     fn register_sender(&self, session: &ReplicationSession) -> Result<Box<dyn SenderRow>, ErrorFields>;
+
+    /// How the node changes its role; `None` if it cannot.
+    fn failover(&self) -> Option<&dyn FailoverHost> {
+        None
+    }
 
     /// Position from which a slot that is made now has to hold the log: the redo point
     /// of the last checkpoint or restartpoint.

@@ -4,6 +4,7 @@
 mod base_backup;
 mod channel;
 mod databases;
+mod failover;
 mod fetch_backup;
 mod host;
 mod log_source;
@@ -14,6 +15,7 @@ mod slots;
 mod stream;
 
 pub use channel::ConnectionError;
+pub use failover::{FailoverHost, SwitchedOver, Switchover, TimelineStart};
 pub use fetch_backup::{BackupFormat, Destination, FetchError, FetchedBackup, Progress, fetch_base_backup};
 pub use host::{
     BackupStart, CheckedLog, LogSource, LogWait, PageReader, ReplicationHost, ReplicationSession,

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -8,8 +9,9 @@ use walship_protocol::{Command, CommandError, ResultSet, SlotKind};
 use walship_types::{TimelineId, history_file_name};
 
 use super::channel::{ConnectionError, Inbound, Outbound};
+use super::failover::Switchover;
 use super::host::{ReplicationHost, ReplicationSession, SenderRow, ServerPhase};
-use super::{base_backup, databases, pages, slots, stream};
+use super::{base_backup, databases, failover, pages, slots, stream};
 
 /// A replication connection that was let in.
 pub(super) struct Serving<S> {
@@ -134,6 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Send> Serving<S> {
                 pages::serve(self, keep_from).await?;
                 return Ok(After::Continue);
             }
+            Command::Switchover { .. } if !self.session.superuser => {
+                Err(ErrorFields::error("42501", "must be superuser to hand the leadership over"))
+            }
             Command::ImportDatabase { .. } if !self.session.superuser => {
                 Err(ErrorFields::error("42501", "must be superuser to import a database"))
             }
@@ -154,6 +159,19 @@ impl<S: AsyncRead + AsyncWrite + Send> Serving<S> {
             }
             Command::DropReplicationSlot { slot, wait } => {
                 return slots::drop_slot(self, slot, wait).await.map(|()| After::Continue);
+            }
+            Command::Fence { system_id, timeline, history, node } => {
+                failover::fence(Arc::clone(&self.host), system_id, timeline, history, node).await
+            }
+            Command::Pledge { timeline, for_ms } => {
+                failover::pledge(self.host.as_ref(), timeline, Duration::from_millis(for_ms))
+            }
+            Command::TakeOver { end, timeline } => {
+                failover::take_over(Arc::clone(&self.host), end, timeline).await
+            }
+            Command::Switchover { to, catch_up_ms, hold_ms } => {
+                let (catch_up, hold) = (Duration::from_millis(catch_up_ms), Duration::from_millis(hold_ms));
+                failover::switch_over(Arc::clone(&self.host), Switchover { to, catch_up, hold }).await
             }
             Command::TimelineHistory { timeline } => timeline_history(Arc::clone(&self.host), timeline).await,
         };

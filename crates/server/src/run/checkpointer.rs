@@ -235,6 +235,10 @@ pub(crate) fn note_running(node: &Node) -> Result<(), NodeError> {
     };
     node.control.update(|control| {
         control.state = state;
+        if state == ControlState::InRecovery {
+            // whoever follows has accepted that another node leads
+            control.fence = None;
+        }
         if !control.checkpoint.is_valid() {
             control.checkpoint_time = Timestamp::now();
         }

@@ -63,7 +63,7 @@ impl Node {
     pub(crate) fn reload_settings(&self) -> Option<walship_settings::Reload> {
         match load_settings(&self.options, &self.directory, &self.control.get()) {
             Ok(mut loaded) => {
-                let fact = if self.is_follower() { "on" } else { "off" };
+                let fact = if self.is_read_only() { "on" } else { "off" };
                 if let Err(error) = loaded.set_fact("in_hot_standby", fact) {
                     tracing::error!(%error, "could not reload the settings");
                     return None;

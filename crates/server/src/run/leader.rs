@@ -59,7 +59,14 @@ pub(crate) fn start_leader(
         starts.push(LeaderStart { database, hashes, position });
     }
     let next_id = DatabaseId(recovery.next_database_id.0.max(control.next_database_id.0));
-    databases.lead(Arc::clone(&writer), starts, next_id)?;
+    match control.state {
+        // where the promotion got to is not known; a number skipped twice hurts nobody
+        ControlState::Promoting => {
+            let gap = settings.integer("promote_sequence_gap");
+            databases.lead_promoted(Arc::clone(&writer), starts, next_id, gap)?;
+        }
+        _ => databases.lead(Arc::clone(&writer), starts, next_id)?,
+    }
     let slots = Arc::new(Slots::load(Arc::clone(&disk), directory.slots(), control.system_id)?);
     let log = NodeLog::Leader(writer);
     Ok(NodeParts { options, directory, disk, settings, databases, log, control, slots })

@@ -14,9 +14,11 @@ use walship_wal::payload::DatabaseState;
 
 use super::StartOptions;
 use super::checkpointer::CheckpointRequests;
+use super::failover::Failover;
 use super::log::NodeLog;
 use super::promotion::PromotionRequests;
 use super::scrubber::Scrubs;
+use super::switchover::SwitchoverRequests;
 use crate::access::{Access, RoleStore};
 use crate::replication::ServerPhase;
 
@@ -49,6 +51,8 @@ pub struct Node {
     pub(crate) checkpoint_counts: CheckpointCounts,
     pub(crate) promotions: PromotionRequests,
     pub(crate) scrubs: Scrubs,
+    pub(crate) switchovers: SwitchoverRequests,
+    pub(crate) failover: Failover,
     /// End of the last commit that was acknowledged here; for views.
     pub(crate) last_commit: AtomicU64,
 }
@@ -80,6 +84,8 @@ impl Node {
         let roles = Arc::new(RoleStore::new(Arc::clone(&databases)));
         access.set_roles(Arc::clone(&roles));
         let now = Timestamp::now();
+        let leads = matches!(log, NodeLog::Leader(_));
+        let failover = Failover::new(control.fence.clone().filter(|_| leads));
         let node = Arc::new(Node {
             system_id: control.system_id,
             segment_size: control.segment_size,
@@ -105,11 +111,17 @@ impl Node {
             checkpoint_counts: CheckpointCounts::default(),
             promotions: PromotionRequests::default(),
             scrubs: Scrubs::default(),
+            switchovers: SwitchoverRequests::default(),
+            failover,
             last_commit: AtomicU64::new(0),
             options,
             directory,
             disk,
         });
+        if node.failover.is_fenced() {
+            node.databases.fence();
+        }
+        node.tell_role();
         node.judge_by_settings();
         node
     }

@@ -1,6 +1,5 @@
 use std::fs;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::runtime::Runtime;
 use walship_disk::SharedDisk;
@@ -16,11 +15,14 @@ use walship_wal::{
 };
 
 use super::Failure;
+use super::failover::{OldLeader, Promotion};
+use super::faults::{is_skipped, survives_crash};
 use super::follower::replay_on;
 use super::leader::wal_config;
 use super::log::{FollowerLog, NodeLog};
 use super::node::Node;
-use super::promotion::Promoted;
+use super::old_leader::Fencing;
+use super::promotion::Wanted;
 use super::receiving::Receiving;
 
 /// Why a promotion did not come about.
@@ -50,13 +52,14 @@ impl From<Failure> for NotPromoted {
 ///    the end-of-recovery record with this node's own -wal positions;
 /// 6. databases are led, and sessions write.
 ///
-/// The checkpoint that ends the promotion for the control file too is the caller's.
+/// From 3 on the old leader is told, beside the rest. The checkpoint that ends the promotion
+/// for the control file too is the caller's.
 pub(crate) fn promote(
     node: &Arc<Node>,
     runtime: &Runtime,
     receiving: &mut Option<Receiving>,
-) -> Result<Promoted, NotPromoted> {
-    let begun = Instant::now();
+) -> Result<(), NotPromoted> {
+    let (wanted, begun) = node.promotions.wanted();
     let log = promotable(node).map_err(NotPromoted::StillFollower)?;
     tracing::info!(event = "promoting", received = %log.positions.flush.get(), "promotion was asked for");
     let sink = match receiving.take() {
@@ -64,7 +67,8 @@ pub(crate) fn promote(
         None => return Err(Failure::new("the receiver has ended").into()),
     };
     let (mut redo, found, config) = replay_everything(node, &log, &sink)?;
-    let history = match branch(node, &config, &found) {
+    let branched = is_wanted(wanted, &config, &found).and_then(|()| branch(node, &config, &found));
+    let history = match branched {
         Ok(history) => history,
         Err(error) => {
             replay_on(node, log, redo)?;
@@ -72,7 +76,10 @@ pub(crate) fn promote(
             return Err(NotPromoted::StillFollower(error));
         }
     };
+    survives_crash("promote: control file");
+    let mut fencing = (wanted == Wanted::Failover).then(|| Fencing::start(runtime, node, &history));
     remove_standby_signal(&node.disk, &node.directory)?;
+    survives_crash("promote: standby.signal");
     let (states, next_id) = (redo.states().map_err(Failure::new)?, redo.next_database_id());
     redo.close().map_err(Failure::new)?;
     let writer = start_log(node, &config, &history, &found)?;
@@ -82,19 +89,48 @@ pub(crate) fn promote(
     // senders find the new log when the old one is closed
     sink.close().map_err(Failure::from)?;
     log_end_of_recovery(&writer, states.clone()).map_err(Failure::from)?;
+    survives_crash("promote: end of recovery");
     let starts = leader_starts(node, &states)?;
-    let gap = node.settings().integer("promote_sequence_gap");
+    let gap = match wanted {
+        Wanted::Failover => node.settings().integer("promote_sequence_gap"),
+        // nothing was given out that is not here
+        Wanted::TakeOver { .. } => 0,
+    };
+    let old_leader = fencing.as_mut().map_or(OldLeader::HandedOver, |fencing| fencing.wait(runtime));
     node.databases.lead_promoted(Arc::clone(&writer), starts, next_id, gap).map_err(Failure::from)?;
-    node.settings.set_fact("in_hot_standby", "off").map_err(Failure::new)?;
+    survives_crash("promote: sequences");
+    node.tell_role();
     remove_requests(&node.directory);
     let switch_lsn = found.end.at;
     let behind = node.receiver.get().latest_end.saturating_distance_from(switch_lsn);
-    let (timeline, millis) = (history.timeline, begun.elapsed().as_millis());
+    let (timeline, took) = (history.timeline, begun.elapsed());
+    node.failover.set_promotion(Promotion {
+        timeline,
+        switch_lsn,
+        behind,
+        time: Timestamp::now(),
+        took,
+        old_leader,
+    });
+    if let Some(fencing) = fencing {
+        node.failover.set_old_leader(fencing.found());
+    }
     tracing::info!(
-        event = "promoted", %timeline, %switch_lsn, behind, millis,
+        event = "promoted", %timeline, %switch_lsn, behind, millis = took.as_millis(),
         "this node is the leader of timeline {timeline}, which begins at {switch_lsn}"
     );
-    Ok(Promoted { timeline, switch_lsn, behind })
+    Ok(())
+}
+
+/// A leader that hands over has nothing beyond its end, and neither may we.
+fn is_wanted(wanted: Wanted, config: &WalConfig, found: &Recovered) -> Result<(), Failure> {
+    let (own, at) = (config.history.timeline, found.end.at);
+    match wanted {
+        Wanted::TakeOver { end, timeline } if (end, timeline) != (at, own) => Err(Failure::new(format!(
+            "the leader's log ends at {end} of timeline {timeline}, this node's at {at} of timeline {own}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The log of a follower whose databases are all as they should be.
@@ -141,12 +177,18 @@ fn branch(node: &Node, config: &WalConfig, found: &Recovered) -> Result<Timeline
     let next = newest.0.checked_add(1).map(TimelineId);
     let next = next.ok_or_else(|| Failure::new(format!("timeline {newest} is the last one")))?;
     let end = found.end.at;
+    if is_skipped("promote: room") {
+        return Err(Failure::new(std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error())));
+    }
     let history = config.history.branch(next, end, &format!("promoted at {end}"));
     write_history(&*node.disk, &node.directory.wal(), &history)?;
+    survives_crash("promote: history file");
     create_timeline_branch(config, &history, end)?;
+    survives_crash("promote: first segment");
     node.control.update(|control| {
         control.state = ControlState::Promoting;
         control.timeline = next;
+        control.dismissed.clear();
         control.known_flush = control.known_flush.max(end);
     })?;
     Ok(history)

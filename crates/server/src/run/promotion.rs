@@ -17,27 +17,33 @@ pub(crate) struct PromotionRequests {
 struct State {
     asked: u64,
     ended: u64,
+    /// What the one that is under way, or was last, is.
+    wanted: Wanted,
+    /// Since when it is wanted.
+    since: Option<Instant>,
     /// Why the last one failed, if it did.
     error: Option<String>,
 }
 
-/// What a promotion did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Promoted {
-    pub(crate) timeline: TimelineId,
-    /// End of the old timeline, which is where the new one begins.
-    pub(crate) switch_lsn: Lsn,
-    /// Bytes between that and the last position that the old leader told of.
-    pub(crate) behind: u64,
+/// Why a node is to be promoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Wanted {
+    /// Its leader is gone, or is to be: with what this node has.
+    #[default]
+    Failover,
+    /// Its leader hands over: only with exactly the log up to `end` of `timeline`.
+    TakeOver { end: Lsn, timeline: TimelineId },
 }
 
 impl PromotionRequests {
     /// Asks for a promotion; the number to wait for. A request that comes while one
     /// is under way shares its outcome.
-    pub(crate) fn ask(&self) -> u64 {
+    pub(crate) fn ask(&self, wanted: Wanted) -> u64 {
         let mut state = self.state.lock();
         if state.asked == state.ended {
             state.asked += 1;
+            state.wanted = wanted;
+            state.since = Some(Instant::now());
         }
         self.asked.notify_one();
         state.asked
@@ -66,6 +72,16 @@ impl PromotionRequests {
         state.asked > state.ended
     }
 
+    /// What is under way, and since when; a file in the directory has asked for it if
+    /// nobody else has.
+    pub(crate) fn wanted(&self) -> (Wanted, Instant) {
+        let state = self.state.lock();
+        match state.asked > state.ended {
+            true => (state.wanted, state.since.unwrap_or_else(Instant::now)),
+            false => (Wanted::Failover, Instant::now()),
+        }
+    }
+
     /// Tells those who wait.
     pub(crate) fn end(&self, error: Option<String>) {
         let mut state = self.state.lock();
@@ -86,8 +102,8 @@ mod tests {
     fn requests_share_one_promotion_and_its_outcome() {
         let requests = Arc::new(PromotionRequests::default());
         assert!(!requests.is_pending());
-        let number = requests.ask();
-        assert_eq!(requests.ask(), number);
+        let number = requests.ask(Wanted::Failover);
+        assert_eq!(requests.ask(Wanted::Failover), number);
         assert!(requests.is_pending());
         assert_eq!(requests.wait(number, Instant::now()), None);
         let waiting = Arc::clone(&requests);
@@ -95,7 +111,7 @@ mod tests {
             std::thread::spawn(move || waiting.wait(number, Instant::now() + Duration::from_secs(60)));
         requests.end(Some("the disk is full".to_owned()));
         assert_eq!(waiter.join().unwrap(), Some(Err("the disk is full".to_owned())));
-        let second = requests.ask();
+        let second = requests.ask(Wanted::Failover);
         assert_ne!(second, number);
         requests.end(None);
         assert_eq!(requests.wait(second, Instant::now()), Some(Ok(())));

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use walship_node::slot_name_for;
 use walship_protocol::{Conninfo, SlotName};
 use walship_settings::{Settings, Typed as _};
-use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory};
+use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId};
 use walship_wal::{PositionWatch, WalSink, write_history};
 
 use super::Failure;
@@ -106,6 +106,7 @@ pub(crate) fn receiver_settings(
         application_name: name,
         status_interval: settings.duration("wal_receiver_status_interval"),
         timeout: settings.duration("wal_receiver_timeout"),
+        sign_interval: super::heartbeat::sign_interval(settings),
         retry_interval: settings.duration("wal_retrieve_retry_interval").max(Duration::from_millis(1)),
     })
 }
@@ -121,6 +122,14 @@ impl ReceiverHost for Arc<Node> {
 
     fn settings(&self) -> Result<ReceiverSettings, ReceiverError> {
         receiver_settings(&Node::settings(self), self.options.name.as_deref(), self.options.use_slot)
+    }
+
+    fn oldest_timeline(&self) -> Option<TimelineId> {
+        self.failover.pledged()
+    }
+
+    fn name_of_leader(&self) -> String {
+        format!("unknown to its follower {}", super::fence::own_name(self))
     }
 
     fn replay(&self) -> Arc<PositionWatch> {
@@ -146,6 +155,11 @@ impl ReceiverHost for Arc<Node> {
 
     fn report(&self, report: &ReceiverReport) {
         self.receiver.update(|row| {
+            if report.last_message_received.is_some()
+                && row.last_message_received != report.last_message_received
+            {
+                self.failover.heard();
+            }
             row.status = report.status;
             row.start = report.start;
             row.start_timeline = report.timeline;

@@ -21,7 +21,10 @@ impl RedoCatalog for ReplicaCatalog {
     fn opened(&self, database: &ReplayedDatabase<'_>) -> Result<(), EngineError> {
         // replay opens a database again when its text encoding becomes known
         match self.databases.get(database.name.as_str()) {
-            Ok(open) if open.id() == database.id => Ok(()),
+            Ok(open) if open.id() == database.id => {
+                self.databases.opened_again(database);
+                Ok(())
+            }
             _ => self.databases.opened(database),
         }
     }

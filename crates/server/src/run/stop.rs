@@ -11,6 +11,7 @@ use super::log::NodeLog;
 use super::node::Node;
 use super::receiving::ReceivingEnd;
 use super::supervise::Running;
+use super::switchover::Ready;
 use crate::replication::ServerPhase;
 
 /// How long a clean stop waits for followers to get everything.
@@ -36,6 +37,8 @@ pub(super) enum Stop {
     Promotion(Failure),
     /// Not a reason: a promotion was asked for.
     Promote,
+    /// Not a reason: everything is ready for a hand-over.
+    SwitchOver(Box<Ready>),
 }
 
 impl Running {
@@ -69,14 +72,14 @@ impl Running {
                 tracing::error!(
                     event = "panic",
                     hint = failure.hint,
-                    "promotion failed halfway: {}; restart to finish or undo it",
+                    "the change of roles failed halfway: {}; restart to finish or undo it",
                     failure.message
                 );
-                eprintln!("PANIC: promotion failed halfway: {}", failure.message);
+                eprintln!("PANIC: the change of roles failed halfway: {}", failure.message);
                 std::process::exit(3);
             }
             Stop::Signal => tracing::info!(event = "stopping", "stopping"),
-            Stop::Receiver(_) | Stop::Promote => {}
+            Stop::Receiver(_) | Stop::Promote | Stop::SwitchOver(_) => {}
         }
         end_sessions(&node);
         let last = match node.log() {

@@ -12,13 +12,16 @@ use walship_types::Lsn;
 use super::checkpointer::{checkpoint, note_running, start_checkpointer};
 use super::configuration::load_settings;
 use super::create::{GROUP_READS, create_if_asked, disk_of, file_creation_mask};
+use super::faults::survives_crash;
 use super::follower::{open_follower, start_replay};
+use super::heartbeat::watch_leader;
 use super::host::ReplicationDoor;
 use super::leader::{create_first_database, start_leader};
 use super::listening::{listen_config, listen_failure, note_command_line, open_access, pid_file};
 use super::logging::start_logging;
 use super::node::Node;
 use super::panic::{TASK_THREAD, stop_on_panic};
+use super::peers::{keep_off_if_replaced, watch_peers};
 use super::promote::{NotPromoted, promote, remove_requests, remove_standby_signal};
 use super::receiving::Receiving;
 use super::rewind::auto_rewind;
@@ -26,6 +29,7 @@ use super::role::{Role, find_role};
 use super::scrubber::start_scrubber;
 use super::signals::{Signals, Told};
 use super::stop::Stop;
+use super::switchover::Outcome;
 use super::{Failure, Init, StartOptions};
 use crate::access::Access;
 use crate::listen::{ListenError, Listener, NotReady};
@@ -105,10 +109,8 @@ struct Start {
 impl Start {
     fn run(self, runtime: &Runtime, role: Role) -> Result<(), Failure> {
         let disk = disk_of(&self.control);
-        let Start { options, directory, mut settings, control, listener, pid_file, access } = self;
+        let Start { options, directory, settings, control, listener, pid_file, access } = self;
         let follower = role == Role::Follower;
-        let fact = if follower { "on" } else { "off" };
-        settings.set_fact("in_hot_standby", fact).map_err(Failure::new)?;
         let (node, receiving) = if follower {
             let (parts, sink) = open_follower(options, directory, disk, settings, control)?;
             let node = Node::new(parts, access);
@@ -136,6 +138,10 @@ impl Start {
             checkpoint(&running.node, false).map_err(Failure::new)?;
         }
         note_running(&running.node)?;
+        if !follower {
+            // before anyone can write
+            runtime.block_on(keep_off_if_replaced(&running.node));
+        }
         running.serve(runtime, listener, &mut signals)
     }
 }
@@ -193,6 +199,8 @@ impl Running {
         }
         let door = Arc::new(ReplicationDoor { node: Arc::clone(&node) });
         let mut accepting = runtime.spawn(listener.run(Arc::new(Arc::clone(&node)), door, listening_stops));
+        runtime.spawn(watch_peers(Arc::clone(&node)));
+        runtime.spawn(watch_leader(Arc::clone(&node)));
         let status = if node.is_follower() { PidStatus::Standby } else { PidStatus::Ready };
         self.pid_file.write(&node.directory, status)?;
         tracing::info!(event = "ready", "ready to accept connections");
@@ -203,6 +211,16 @@ impl Running {
                         break stop;
                     }
                 }
+                Stop::SwitchOver(ready) => match ready.run(&node, runtime) {
+                    // it may have learned of another one meanwhile
+                    Outcome::Leads if node.failover.is_fenced() => node.databases.fence(),
+                    Outcome::Leads => {}
+                    Outcome::Follows(receiving) => {
+                        self.receiving = Some(receiving);
+                        self.pid_file.write(&node.directory, PidStatus::Standby)?;
+                    }
+                    Outcome::Halfway(failure) => break Stop::Promotion(failure),
+                },
                 stop => break stop,
             }
         };
@@ -226,9 +244,10 @@ impl Running {
     fn promote(&mut self, runtime: &Runtime) -> Result<Option<Stop>, Failure> {
         let node = Arc::clone(&self.node);
         match promote(&node, runtime, &mut self.receiving) {
-            Ok(_) => {
+            Ok(()) => {
                 node.promotions.end(None);
                 self.pid_file.write(&node.directory, PidStatus::Ready)?;
+                survives_crash("promote: answered");
                 // until it has come about, a restart finishes the promotion
                 if let Err(error) = node.checkpoints.request_and_wait(true) {
                     tracing::error!(
@@ -281,6 +300,7 @@ impl Running {
                 reason = log_fails => return Stop::Log(reason),
                 () = promotion_asked(&node) => return Stop::Promote,
                 ended = &mut *accepting => return Stop::Accepting(why_ended(ended)),
+                ready = node.switchovers.requested() => return Stop::SwitchOver(Box::new(ready)),
             }
         }
     }

@@ -4,7 +4,7 @@ use walship_types::Lsn;
 use walship_wal::WaitOutcome;
 
 use super::Node;
-use crate::sql::{CancelReason, SessionStart, SqlError, SqlState};
+use crate::sql::{CancelReason, EndReason, SessionStart, SqlError, SqlState};
 
 const LOCALLY_COMMITTED: &str =
     "The transaction has already committed locally, but might not have been replicated to the standby.";
@@ -47,6 +47,11 @@ impl Node {
         let told = || signals.end_reason().is_some() || signals.take_cancel() == Some(CancelReason::User);
         match released.wait_blocking(lsn, None, told) {
             WaitOutcome::Reached | WaitOutcome::TimedOut | WaitOutcome::Closed => Ok(()),
+            WaitOutcome::Cancelled if signals.end_reason() == Some(EndReason::NotLeader) => Err(SqlError::fatal(
+                SqlState::ADMIN_SHUTDOWN,
+                "canceling the wait for synchronous replication because this node no longer takes writes",
+            )
+            .with_detail(LOCALLY_COMMITTED)),
             WaitOutcome::Cancelled if signals.end_reason().is_some() => Err(SqlError::fatal(
                 SqlState::ADMIN_SHUTDOWN,
                 "canceling the wait for synchronous replication and terminating connection due to administrator command",

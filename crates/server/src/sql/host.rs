@@ -193,6 +193,12 @@ pub trait SessionHost: Send + Sync {
     /// `ALTER SYSTEM`; no value resets, no name resets all.
     fn alter_system(&self, name: Option<&str>, value: Option<&str>) -> Result<(), SqlError>;
 
+    /// FATAL 57P01 for a session that was opened while the node led, and would write now that
+    /// it does not: whoever keeps such a connection in a pool has to make another one.
+    fn leads_no_more(&self, _start: &SessionStart) -> Option<SqlError> {
+        None
+    }
+
     /// What goes with 25006: on a follower, where the leader is.
     fn read_only_hint(&self) -> Option<String>;
 }

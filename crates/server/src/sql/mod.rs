@@ -30,7 +30,7 @@ pub use host::{
     Activity, Registration, SessionEngine, SessionHost, SessionStart, SharedSessionSettings, TurnLimits,
 };
 pub use session::{Connecting, run_session};
-pub use signals::{CancelReason, EndReason, Signals, Wake};
+pub use signals::{CancelReason, EndReason, NOT_LEADER, Signals, Wake};
 pub use sqlite_error::sql_error;
 pub use statement::SqliteFailure;
 pub use timer::{AlarmClock, Expiry, Timer};

@@ -28,7 +28,12 @@ pub enum EndReason {
     IdleInTransaction,
     /// `idle_session_timeout`.
     IdleSession,
+    /// It writes, and the node no longer leads.
+    NotLeader,
 }
+
+/// What a session is told that has written, or would, on a node that no longer leads.
+pub const NOT_LEADER: &str = "terminating connection because this node no longer takes writes";
 
 impl EndReason {
     /// What the client is told.
@@ -48,6 +53,7 @@ impl EndReason {
             EndReason::IdleSession => {
                 (SqlState::IDLE_SESSION_TIMEOUT, "terminating connection due to idle-session timeout")
             }
+            EndReason::NotLeader => (SqlState::ADMIN_SHUTDOWN, NOT_LEADER),
         };
         SqlError::fatal(state, message)
     }
@@ -79,6 +85,8 @@ pub type Wake = Box<dyn Fn() + Send + Sync>;
 pub struct Signals {
     // set together with `cancel` or `end`; waits look at it without a lock
     interrupted: AtomicBool,
+    // whether the session waits to write, writes, or waits for its commit to hold
+    writes: AtomicBool,
     // protects the reasons and the connection that is to be interrupted
     state: Mutex<State>,
     wake: Wake,
@@ -93,7 +101,12 @@ impl fmt::Debug for Signals {
 impl Signals {
     /// Signals of a session whose blocking read `wake` ends.
     pub fn new(wake: Wake) -> Signals {
-        Signals { interrupted: AtomicBool::new(false), state: Mutex::default(), wake }
+        Signals {
+            interrupted: AtomicBool::new(false),
+            writes: AtomicBool::new(false),
+            state: Mutex::default(),
+            wake,
+        }
     }
 
     /// Ends the running statement; an idle session does not notice.
@@ -116,6 +129,18 @@ impl Signals {
         }
         drop(state);
         (self.wake)();
+    }
+
+    /// Ends the session if it writes.
+    pub fn end_writer(&self) {
+        if self.writes.load(Ordering::SeqCst) {
+            self.end(EndReason::NotLeader);
+        }
+    }
+
+    /// Says whether the session waits to write, writes, or waits for its commit to hold.
+    pub(super) fn set_writes(&self, writes: bool) {
+        self.writes.store(writes, Ordering::SeqCst);
     }
 
     /// Set while the statement or the session is to end.

@@ -45,6 +45,7 @@ impl ReceiverHost for Follower {
             application_name: "follower_1".to_owned(),
             status_interval: Duration::from_secs(10),
             timeout: Duration::from_secs(60),
+            sign_interval: None,
             retry_interval: Duration::from_millis(200),
         })
     }

@@ -85,9 +85,12 @@ pub(super) const SETTINGS: &[Definition] = &[
         .unit(Milliseconds)
         .at(Context::Sighup)
         .about("how often a leader asks its peers for a newer timeline; 0 disables"),
+    FAILOVER.text("failover_command", "").at(Context::Sighup).files_only().about(
+        "the shell command that a follower runs once when its leader has been silent for failover_timeout",
+    ),
     FAILOVER
-        .text("failover_command", "")
+        .int("failover_timeout", "0", 0, 2_147_483_647)
+        .unit(Milliseconds)
         .at(Context::Sighup)
-        .files_only()
-        .about("the shell command that is run after a promotion, with the new timeline as its argument"),
+        .about("how long the leader is silent before failover_command is run; 0 disables"),
 ];

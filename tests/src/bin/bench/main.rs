@@ -7,6 +7,7 @@
 
 mod access;
 mod base_backup;
+mod failover;
 mod log_bytes;
 mod memory;
 mod rate;
@@ -80,6 +81,7 @@ fn main() {
     log_bytes::measure(&systems, effort).print("log bytes per transaction");
     replay::measure(&mut systems, effort).print("replay: a follower that was away catches up");
     snapshot::measure(&systems, effort).print("snapshot: a new follower's base backup");
+    failover::measure(effort).print("change of roles: how long writers wait");
     memory::measure(&mut systems).print("peak memory of the whole run");
     access::measure(effort).print("what TLS and SCRAM cost");
     views::measure(effort).print("views of a leader with 20 followers");

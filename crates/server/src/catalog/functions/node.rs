@@ -28,6 +28,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function("pg_promote", 0, &BOOL, Acts, promote),
     function("pg_promote", 1, &BOOL, Acts, promote),
     function("pg_promote", 2, &BOOL, Acts, promote),
+    function("walship_unfence", 0, &BOOL, Acts, |call| call.scope.source.unfence().map(Into::into)),
     function("pg_create_physical_replication_slot", 1, &TEXT, Acts, create_slot),
     function("pg_create_physical_replication_slot", 2, &TEXT, Acts, create_slot),
     function("pg_create_physical_replication_slot", 3, &TEXT, Acts, create_slot),

@@ -42,14 +42,18 @@ impl Attempt<'_> {
         };
         self.host.report(self.report);
         let target = settings.conninfo.target(|name| std::env::var(name).ok())?;
-        let own = Own { timeline: self.history.timeline, end: self.positions.flush.get() };
+        let own = Own {
+            history: Arc::clone(self.history),
+            timeline: self.history.timeline,
+            end: self.positions.flush.get(),
+        };
         let Candidate { mut connection, primary, leads, .. } =
-            choose(&target, &settings, self.host, own).await?;
+            choose(&target, &settings, self.host, &own).await?;
         let host = self.host;
         // the rest of a stream that a better sender ends goes with its connection
         let result = tokio::select! {
             result = self.with(&mut connection, &settings, primary.timeline) => result,
-            () = leader_appears(&target, &settings, host, own), if !leads => {
+            () = leader_appears(&target, &settings, host, &own), if !leads => {
                 Err(ReceiverError::LeaderFound)
             }
         };
@@ -64,7 +68,7 @@ impl Attempt<'_> {
         timeline: TimelineId,
     ) -> Result<(), ReceiverError> {
         let end = self.positions.flush.get();
-        let newest = fetch_newest(connection, self.history, end, timeline).await?;
+        let newest = fetch_newest(connection, self.host, self.history, end, timeline).await?;
         let newest = match newest {
             Some((history, fork)) => {
                 if fork < end {
@@ -110,8 +114,11 @@ impl Attempt<'_> {
         start: Lsn,
     ) -> Result<Option<NextTimeline>, ReceiverError> {
         let timeline = self.history.timeline;
-        let options =
-            ReceiverOptions { status_interval: settings.status_interval, timeout: settings.timeout };
+        let options = ReceiverOptions {
+            status_interval: settings.status_interval,
+            timeout: settings.timeout,
+            sign_interval: settings.sign_interval,
+        };
         let applied = self.host.replay().get();
         let half = ReceiverHalf::new(start, applied, options, Instant::now());
         (self.report.start, self.report.timeline) = (start, Some(timeline));

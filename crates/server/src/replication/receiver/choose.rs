@@ -1,13 +1,14 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use walship_client::{ClientError, Connection, Purpose};
 use walship_protocol::Target;
-use walship_types::{Lsn, TimelineId};
+use walship_types::{Lsn, TimelineHistory, TimelineId};
 
 use super::ReceiverError;
-use super::handshake::{Primary, identify};
+use super::handshake::{Primary, identify, tell_newer};
 use super::host::{ReceiverHost, ReceiverSettings};
 
 /// How long one of several hosts may take to answer: one that is frozen, or behind a
@@ -29,8 +30,10 @@ pub(super) struct Candidate {
 }
 
 /// Where this node's log is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Own {
+    /// How it got there.
+    pub(super) history: Arc<TimelineHistory>,
     pub(super) timeline: TimelineId,
     pub(super) end: Lsn,
 }
@@ -42,7 +45,7 @@ pub(super) async fn choose(
     target: &Target,
     settings: &ReceiverSettings,
     host: &dyn ReceiverHost,
-    own: Own,
+    own: &Own,
 ) -> Result<Candidate, ReceiverError> {
     if let [_] = target.hosts.as_slice() {
         let mut connection =
@@ -70,8 +73,9 @@ pub(crate) async fn best_host(
     settings: &ReceiverSettings,
     host: &dyn ReceiverHost,
 ) -> Result<Target, ReceiverError> {
-    let own = Own { timeline: TimelineId::FIRST, end: Lsn::INVALID };
-    let Candidate { connection, .. } = choose(target, settings, host, own).await?;
+    let history = Arc::new(TimelineHistory::root(TimelineId::FIRST));
+    let own = Own { history, timeline: TimelineId::FIRST, end: Lsn::INVALID };
+    let Candidate { connection, .. } = choose(target, settings, host, &own).await?;
     let hosts = vec![connection.host().clone()];
     connection.close().await;
     Ok(Target { hosts, ..target.clone() })
@@ -82,7 +86,7 @@ pub(super) async fn leader_appears(
     target: &Target,
     settings: &ReceiverSettings,
     host: &dyn ReceiverHost,
-    own: Own,
+    own: &Own,
 ) {
     if target.hosts.len() < 2 {
         return std::future::pending().await;
@@ -105,7 +109,7 @@ async fn ask_all(
     target: &Target,
     settings: &ReceiverSettings,
     host: &dyn ReceiverHost,
-    own: Own,
+    own: &Own,
     failures: &mut Vec<(usize, ReceiverError)>,
 ) -> Vec<Candidate> {
     let mut asked = JoinSet::new();
@@ -145,7 +149,11 @@ async fn ask_all(
                 Some(_) => continue,
             }
         };
-        match answer.and_then(|candidate| suitable(candidate, host, own)) {
+        let answer = match answer {
+            Ok(candidate) => suitable(candidate, host, own).await,
+            Err(error) => Err(error),
+        };
+        match answer {
             Ok(candidate) => {
                 until.get_or_insert_with(|| Instant::now() + OTHERS_WAIT);
                 found.push(candidate);
@@ -156,14 +164,24 @@ async fn ask_all(
     found
 }
 
-fn suitable(candidate: Candidate, host: &dyn ReceiverHost, own: Own) -> Result<Candidate, ReceiverError> {
+async fn suitable(
+    mut candidate: Candidate,
+    host: &dyn ReceiverHost,
+    own: &Own,
+) -> Result<Candidate, ReceiverError> {
     let Primary { timeline, flushed } = candidate.primary;
+    if timeline < own.timeline && candidate.leads {
+        tell_newer(&mut candidate.connection, host, &own.history).await;
+    }
     let shown = || candidate.connection.host().to_string();
     if candidate.connection.local_address().is_some_and(|address| host.is_own_client(address)) {
         return Err(ReceiverError::Itself(shown()));
     }
     if timeline < own.timeline {
         return Err(ReceiverError::TimelineBehind { own: own.timeline, found: timeline });
+    }
+    if let Some(wanted) = host.oldest_timeline().filter(|&wanted| timeline < wanted) {
+        return Err(ReceiverError::Pledged { wanted, found: timeline });
     }
     if !candidate.leads && timeline == own.timeline && flushed < own.end {
         return Err(ReceiverError::FollowerBehind { host: shown(), end: flushed, own: own.end });

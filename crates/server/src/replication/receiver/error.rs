@@ -67,6 +67,14 @@ pub enum ReceiverError {
     /// The log came from a follower, and one of the other hosts leads now.
     #[error("another host leads now")]
     LeaderFound,
+    /// A newer timeline is about to begin, and this node was told to wait for it.
+    #[error("the primary is on timeline {found}, and this node waits for timeline {wanted}")]
+    Pledged {
+        /// The oldest that will do.
+        wanted: TimelineId,
+        /// The sender's.
+        found: TimelineId,
+    },
     /// The sender's history does not go through this node's end of log.
     #[error(
         "own log reaches {end} on timeline {own}, but the primary's timeline {found} {}",

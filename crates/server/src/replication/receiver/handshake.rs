@@ -44,12 +44,17 @@ pub(crate) async fn identify(
 /// same number, is refused.
 pub(super) async fn fetch_newest(
     connection: &mut Connection,
+    host: &dyn ReceiverHost,
     own: &TimelineHistory,
     end: Lsn,
     newest: TimelineId,
 ) -> Result<Option<(TimelineHistory, Lsn)>, ReceiverError> {
     if newest < own.timeline {
+        tell_newer(connection, host, own).await;
         return Err(ReceiverError::TimelineBehind { own: own.timeline, found: newest });
+    }
+    if let Some(wanted) = host.oldest_timeline().filter(|&wanted| newest < wanted) {
+        return Err(ReceiverError::Pledged { wanted, found: newest });
     }
     if newest == TimelineId::FIRST {
         return Ok(None);
@@ -84,6 +89,26 @@ pub(super) async fn fetch_histories(
         histories.insert(history.timeline, history);
     }
     Ok(histories)
+}
+
+/// A sender that is on an older timeline than we are may be a leader that was replaced and
+/// does not know: our history proves it. Whatever it makes of that, we do not follow it.
+pub(super) async fn tell_newer(connection: &mut Connection, host: &dyn ReceiverHost, own: &TimelineHistory) {
+    let command = Command::Fence {
+        system_id: host.system_id(),
+        timeline: own.timeline,
+        history: own.to_text(),
+        node: host.name_of_leader(),
+    };
+    match connection.query(&command.to_string()).await {
+        Ok(_) => tracing::warn!(
+            event = "old_leader_fenced", host = %connection.host(), timeline = %own.timeline,
+            "told the old leader of timeline {}: it takes no writes any more", own.timeline
+        ),
+        Err(error) => {
+            tracing::debug!(%error, "the server is on an older timeline, and not a leader to be fenced");
+        }
+    }
 }
 
 /// One history file of the sender's.

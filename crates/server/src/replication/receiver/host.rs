@@ -22,6 +22,9 @@ pub struct ReceiverSettings {
     pub status_interval: Duration,
     /// `wal_receiver_timeout`; zero for never.
     pub timeout: Duration,
+    /// Silence after which the sender is asked for a sign of life, if that is earlier than
+    /// half of `timeout`.
+    pub sign_interval: Option<Duration>,
     /// `wal_retrieve_retry_interval`: the longest pause between attempts.
     pub retry_interval: Duration,
 }
@@ -63,6 +66,16 @@ pub trait ReceiverHost: Send + Sync + 'static {
 
     /// What to do.
     fn settings(&self) -> Result<ReceiverSettings, ReceiverError>;
+
+    /// The oldest timeline that a sender may be on, if somebody was promised that.
+    fn oldest_timeline(&self) -> Option<TimelineId> {
+        None
+    }
+
+    /// The node that leads this one's timeline, for people.
+    fn name_of_leader(&self) -> String {
+        "unknown".to_owned()
+    }
 
     /// What is visible to readers here.
     fn replay(&self) -> Arc<PositionWatch>;

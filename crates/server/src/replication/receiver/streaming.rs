@@ -64,6 +64,11 @@ impl Streaming<'_> {
             self.half.wrote(written.min(self.half.expected()));
             self.half.flushed(flushed.min(self.half.expected()));
             self.half.applied(self.host.replay().get());
+            // after the positions were read: whoever was promised has heard of all that is reported
+            let found = self.report.timeline.unwrap_or(TimelineId::FIRST);
+            if let Some(wanted) = self.host.oldest_timeline().filter(|&wanted| found < wanted) {
+                return Err(ReceiverError::Pledged { wanted, found });
+            }
             let until = match self.half.next(Instant::now(), Timestamp::now()) {
                 ReceiverRequest::Report(status) => {
                     self.connection.send_status(&StandbyMessage::Status(status)).await?;

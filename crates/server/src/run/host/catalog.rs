@@ -14,12 +14,13 @@ use super::{activity, databases};
 use crate::access::{Level, PasswordState, Privileges, Role};
 use crate::catalog::{
     ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ControlRow,
-    DatabaseRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow, RoleRow,
-    SessionContext, SlotRow, SqlError, WalStatistics,
+    DatabaseRow, FailoverRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow,
+    RoleRow, SessionContext, SlotRow, SqlError, WalStatistics,
 };
 use crate::run::Node;
 use crate::run::checkpointer::retention_input;
 use crate::run::log::NodeLog;
+use crate::run::promotion::Wanted;
 
 impl CatalogSource for Arc<Node> {
     fn identity(&self) -> NodeIdentity {
@@ -205,6 +206,14 @@ impl CatalogSource for Arc<Node> {
         }
     }
 
+    fn failover(&self) -> FailoverRow {
+        self.failover_row()
+    }
+
+    fn unfence(&self) -> Result<bool, SqlError> {
+        Node::unfence(self).map_err(|error| SqlError::new("58030", error.to_string()))
+    }
+
     fn cancel(&self, pid: i32) -> Result<bool, SqlError> {
         Ok(self.backends.interrupt(pid, Interrupt::Cancel))
     }
@@ -221,7 +230,7 @@ impl CatalogSource for Arc<Node> {
     }
 
     fn promote(&self, wait: Option<Duration>) -> Result<bool, SqlError> {
-        let number = self.promotions.ask();
+        let number = self.promotions.ask(Wanted::Failover);
         let Some(wait) = wait else { return Ok(true) };
         match self.promotions.wait(number, Instant::now() + wait) {
             None => Ok(false),

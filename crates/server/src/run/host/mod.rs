@@ -5,6 +5,7 @@ mod backup;
 mod catalog;
 mod databases;
 mod door;
+mod failover;
 mod pages;
 mod replication;
 mod slots;

@@ -16,8 +16,8 @@ use super::pages::NodePages;
 use super::slots::slot_store;
 use super::sql::{check_connectable, engine_error};
 use crate::replication::{
-    LogSource, PageReader, ReplicationHost, ReplicationSession, RunningBackup, SenderReport, SenderRow,
-    ServerPhase, SlotStore,
+    FailoverHost, LogSource, PageReader, ReplicationHost, ReplicationSession, RunningBackup, SenderReport,
+    SenderRow, ServerPhase, SlotStore,
 };
 use crate::run::Node;
 
@@ -74,6 +74,10 @@ impl ReplicationHost for Arc<Node> {
         }
         let guard = self.senders.register(session.pid, session.application_name.clone());
         Ok(Box::new(NodeSenderRow(guard)))
+    }
+
+    fn failover(&self) -> Option<&dyn FailoverHost> {
+        Some(self)
     }
 
     fn redo(&self) -> Lsn {

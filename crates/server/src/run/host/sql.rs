@@ -18,6 +18,7 @@ use crate::catalog::{self, SessionContext, TURN_WAIT};
 use crate::listen::{ClientAddress, StartupParameters};
 use crate::replication::ServerPhase;
 use crate::run::Node;
+use crate::run::fence::describe;
 use crate::run::log::NodeLog;
 use crate::sql::{
     Activity, CancelReason, EndReason, PgType, Registration, SessionEngine, SessionHost, SessionStart,
@@ -53,6 +54,7 @@ impl SessionHost for Arc<Node> {
         let hook = move |interrupt| match interrupt {
             Interrupt::Cancel => signals.cancel(CancelReason::User),
             Interrupt::Terminate => signals.end(EndReason::Administrator),
+            Interrupt::StopWriting => signals.end_writer(),
         };
         let backend = self.backends.register(start, Arc::new(hook));
         Ok(Box::new(NodeRegistration { backend, slots: Arc::clone(&self.slots) }))
@@ -126,7 +128,8 @@ impl SessionHost for Arc<Node> {
             self.wait_for_flush(lsn, start)?;
         }
         self.note_commit(lsn);
-        self.wait_for_followers(lsn, level, start)
+        self.wait_for_followers(lsn, level, start)?;
+        self.check_not_fenced()
     }
 
     fn wait_for_flush(&self, lsn: Lsn, _start: &SessionStart) -> Result<(), SqlError> {
@@ -221,6 +224,10 @@ impl SessionHost for Arc<Node> {
     fn read_only_hint(&self) -> Option<String> {
         Node::read_only_hint(self)
     }
+
+    fn leads_no_more(&self, start: &SessionStart) -> Option<SqlError> {
+        Node::leads_no_more(self, start)
+    }
 }
 
 impl Node {
@@ -258,6 +265,9 @@ impl Node {
 
     /// Where writes go, on a follower.
     pub(super) fn read_only_hint(&self) -> Option<String> {
+        if let Some(fence) = self.failover.fence() {
+            return Some(format!("this node was fenced: {}", describe(&fence)));
+        }
         if !self.is_follower() {
             return None;
         }
@@ -341,7 +351,7 @@ impl NodeSession {
     }
 
     fn note_end(&self, end: Result<StatementEnd, EngineError>) -> Result<Option<Lsn>, SqlError> {
-        let end = end.map_err(|e| engine_error(&self.node, &e))?;
+        let end = end.map_err(|e| self.write_error(&e))?;
         if let Some(lsn) = end.commit {
             self.context.set_last_commit(lsn);
         }
@@ -352,6 +362,13 @@ impl NodeSession {
     fn shown_waiting(&self) -> Option<WaitShown> {
         let (class, name) = TURN_WAIT;
         self.session.would_wait().then(|| self.node.backends.waiting(self.start.pid, class, name))
+    }
+}
+
+impl NodeSession {
+    fn write_error(&self, error: &EngineError) -> SqlError {
+        let gone = (error.kind() == EngineErrorKind::ReadOnly).then(|| self.node.leads_no_more(&self.start));
+        gone.flatten().unwrap_or_else(|| engine_error(&self.node, error))
     }
 }
 
@@ -367,7 +384,7 @@ impl SessionEngine for NodeSession {
     fn before_write(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError> {
         self.follow_settings();
         let _shown = self.shown_waiting();
-        self.session.before_write(&wait_limits(limits)).map_err(|e| engine_error(&self.node, &e))
+        self.session.before_write(&wait_limits(limits)).map_err(|e| self.write_error(&e))
     }
 
     fn run_queued(
@@ -384,7 +401,7 @@ impl SessionEngine for NodeSession {
     fn before_vacuum(&mut self, limits: TurnLimits<'_>) -> Result<(), SqlError> {
         self.follow_settings();
         let _shown = self.shown_waiting();
-        self.session.before_vacuum(&wait_limits(limits)).map_err(|e| engine_error(&self.node, &e))
+        self.session.before_vacuum(&wait_limits(limits)).map_err(|e| self.write_error(&e))
     }
 
     fn transaction_ended(&mut self, committed: bool) {

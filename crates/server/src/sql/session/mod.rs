@@ -25,7 +25,7 @@ use super::error::SqlError;
 use super::guard::Guard;
 use super::host::{Activity, Registration, SessionEngine, SessionHost, SessionStart};
 use super::plan::PlanCache;
-use super::signals::EndReason;
+use super::signals::{EndReason, NOT_LEADER};
 use super::timer::{AlarmClock, Expiry};
 
 pub use self::begin::{Connecting, run_session};
@@ -210,6 +210,9 @@ impl<S: Read + Write> Session<S> {
             Err(Stop::Sql(error)) if !error.ends_session() => self.report(&error),
             settled => settled?,
         }
+        if !self.engine.holds_turn() {
+            self.start.signals.set_writes(false);
+        }
         self.tell_settings();
         wire::put_ready_for_query(&mut self.channel.output, self.transaction.status());
         if std::mem::take(&mut self.is_active) {
@@ -272,6 +275,10 @@ impl<S: Read + Write> Session<S> {
     /// The last words to a client. What it did not commit is undone first: it may not listen, and others wait.
     fn part(&mut self, error: &SqlError) -> Result<(), ChannelError> {
         self.roll_back();
+        let told = (error.report().message == NOT_LEADER && error.report().detail.is_none())
+            .then(|| self.host.leads_no_more(&self.start))
+            .flatten();
+        let error = told.as_ref().unwrap_or(error);
         // answers whose commit is not known to hold must not be sent
         if self.unacknowledged.take().is_some() {
             self.channel.output.clear();

@@ -81,6 +81,8 @@ impl<S: Read + Write> Session<S> {
             return Ok(());
         }
         let limits = turn_limits(&self.start);
+        // before the wait, and so before the node's role is looked at in it
+        self.start.signals.set_writes(true);
         let result =
             if vacuums { self.engine.before_vacuum(limits) } else { self.engine.before_write(limits) };
         // a wait that was cancelled says why
@@ -94,6 +96,7 @@ impl<S: Read + Write> Session<S> {
         statement: &mut Statement,
     ) -> (Result<bool, SqliteFailure>, Result<(), SqlError>) {
         let limits = turn_limits(&self.start);
+        self.start.signals.set_writes(true);
         let mut stepped = Ok(false);
         let mut lent = statement.lend();
         let noted = self.engine.run_queued(limits, &mut || stepped = lent.run());
@@ -139,6 +142,9 @@ impl<S: Read + Write> Session<S> {
         };
         if !read_only {
             return Ok(());
+        }
+        if let Some(gone) = self.host.leads_no_more(&self.start) {
+            return Err(gone);
         }
         let error = SqlError::new(
             SqlState::READ_ONLY_SQL_TRANSACTION,
