@@ -172,6 +172,47 @@ fn nothing_else_fences_a_leader() {
 }
 
 #[test]
+fn a_fenced_leader_that_is_rewound_can_lead_again() {
+    // with something of its own to lose, and with nothing: then it only becomes a follower
+    for lost in [true, false] {
+        let lab = Lab::new();
+        let (mut old, mut new) = watching_pair(&lab);
+        old.start();
+        new.start();
+        old.sql("CREATE TABLE t(v); INSERT INTO t VALUES('both')");
+        wait_caught_up(&old, &new);
+        if lost {
+            new.kill();
+            old.sql("INSERT INTO t VALUES('lost')");
+            old.pause();
+            new.start();
+        }
+        promote(&lab, &new);
+        if lost {
+            old.resume();
+        }
+        wait_until("the old leader is fenced", || role(&old) == "fenced");
+        old.stop();
+        let control = || lab.walctl(&["controldata", "-D", old.dir().to_str().unwrap()]).success();
+        assert!(control().contains("Fenced by:"), "{}", control());
+        let source = format!("host=127.0.0.1 port={} user=postgres", new.port());
+        let told = lab.walctl(&["rewind", "-D", old.dir().to_str().unwrap(), "--source", &source]).success();
+        assert_eq!(told.contains("transactions lost: 1;"), lost, "{told}");
+        assert!(!control().contains("Fenced by:"), "{}", control());
+        old.start();
+        wait_caught_up(&new, &old);
+        let promoted = promote(&lab, &old);
+        assert!(promoted.contains("old leader: fenced"), "{promoted}");
+        assert_eq!((role(&old), role(&new)), ("leader".to_owned(), "fenced".to_owned()));
+        old.sql("INSERT INTO t VALUES('again')");
+        old.kill();
+        old.start();
+        old.sql("INSERT INTO t VALUES('and again')");
+        assert_eq!(old.sql("SELECT group_concat(v, ', ') FROM t"), "both, again, and again");
+    }
+}
+
+#[test]
 fn with_synchronous_replication_a_cut_off_leader_acknowledges_nothing() {
     let lab = Lab::new();
     let mut leader = lab.node(

@@ -26,6 +26,8 @@ fn a_follower_that_was_promoted_by_mistake_goes_back_to_the_leader() {
     wait_caught_up(&leader, &mistaken);
     promote(&lab, mistaken.dir());
     mistaken.sql("UPDATE t SET v = 'lost' WHERE id BETWEEN 100 AND 1900");
+    let port = leader.port().to_string();
+    lab.walctl(&["unfence", "-h", "127.0.0.1", "-p", &port]).success();
     leader.sql("UPDATE t SET v = v || '!' WHERE id = 1");
     leader.sql("DELETE FROM t WHERE id = 500");
     mistaken.stop();

@@ -67,6 +67,12 @@ fn as_text(control: &ControlFile, modified: Timestamp) -> String {
         ("Next database id", control.next_database_id.to_string()),
         ("Databases at the REDO location", control.databases.len().to_string()),
     ];
+    if let Some(fence) = &control.fence {
+        lines.push(("Fenced by", format!("node {}", fence.node)));
+        lines.push(("  timeline", fence.timeline.to_string()));
+        lines.push(("  left this node's at", fence.switch_lsn.to_string()));
+        lines.push(("  time", timestamp(fence.time)));
+    }
     for database in &control.databases {
         lines.push(("Database", database.name.to_string()));
         lines.push(("  id", database.id.to_string()));
@@ -108,6 +114,12 @@ fn as_json(control: &ControlFile, modified: Timestamp) -> Value {
         "checkpoint_time": timestamp(control.checkpoint_time),
         "minimum_recovery_lsn": control.minimum_recovery,
         "known_flush_lsn": control.known_flush,
+        "fence": control.fence.as_ref().map(|fence| json!({
+            "node": fence.node,
+            "timeline": fence.timeline.0,
+            "switch_lsn": fence.switch_lsn,
+            "time": timestamp(fence.time),
+        })),
         "wal_segment_bytes": control.segment_size.bytes(),
         "default_page_size": control.default_page_size,
         "data_directory_mode": format!("{:04o}", control.directory_mode),

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use walship_disk::{RealDisk, SharedDisk};
-use walship_node::{ControlDatabase, ControlFile, ControlState, DataDirectory};
+use walship_node::{ControlDatabase, ControlFile, ControlState, DataDirectory, Fence};
 use walship_types::{
     DatabaseId, DatabaseName, Lsn, PageSize, SegmentSize, SqliteWalPosition, SystemId, TimelineId, Timestamp,
 };
@@ -23,7 +23,12 @@ fn control() -> ControlFile {
         minimum_recovery: Lsn::INVALID,
         known_flush: Lsn(0x300_1100),
         next_database_id: DatabaseId(2),
-        fence: None,
+        fence: Some(Fence {
+            timeline: TimelineId(4),
+            switch_lsn: Lsn(0x300_10A0),
+            node: "\"next\" (10.0.0.2:5434)".to_owned(),
+            time: Timestamp(0),
+        }),
         dismissed: Vec::new(),
         databases: vec![ControlDatabase {
             id: DatabaseId(1),

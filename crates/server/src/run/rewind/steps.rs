@@ -157,6 +157,8 @@ impl Rewind<'_> {
                 let made_follower = !follows;
                 if made_follower && !self.options.dry_run {
                     make_follower(&self.place, self.options)?;
+                    let unfenced = ControlFile { fence: None, ..control };
+                    unfenced.write(&self.place.disk, &self.place.directory)?;
                 }
                 return Ok(rewound(Outcome::NothingToDo { made_follower }));
             }
@@ -431,6 +433,8 @@ impl Rewind<'_> {
         self.place.replay(&mut after, received.clone(), end, wanted)?;
         kill_point("replayed");
         (after.state, after.rewinding) = (ControlState::ShutDownInRecovery, None);
+        // it has accepted that another node leads: a promotion later must not find it fenced
+        (after.fence, after.dismissed) = (None, Vec::new());
         after.write(&self.place.disk, &self.place.directory)?;
         Ok(end)
     }
