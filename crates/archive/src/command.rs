@@ -131,7 +131,8 @@ mod tests {
             seen.store(there, Ordering::Relaxed);
             there
         };
-        let ended = run_command("sleep 60 & echo $! > pid.tmp; mv pid.tmp pid; wait", scratch.path(), &cancelled);
+        let ended =
+            run_command("sleep 60 & echo $! > pid.tmp; mv pid.tmp pid; wait", scratch.path(), &cancelled);
         assert!(matches!(ended, Err(ArchiveError::Cancelled)));
         assert!(seen.load(Ordering::Relaxed));
         assert!(begun.elapsed() < Duration::from_secs(30));

@@ -62,7 +62,8 @@ fn put_into(
     let target = directory.join(name);
     if !target.exists() {
         let unfinished = directory.join(format!("{UNFINISHED_PREFIX}{name}.{}", std::process::id()));
-        let copied = copy_durably(source, &unfinished, cancelled).and_then(|()| take_name(&unfinished, &target));
+        let copied =
+            copy_durably(source, &unfinished, cancelled).and_then(|()| take_name(&unfinished, &target));
         match copied {
             Ok(true) => return sync_directory(directory),
             Ok(false) => {}
@@ -192,7 +193,10 @@ mod tests {
         for (content, what) in [(other, "offset 1048580"), (vec![7; 5], "it ends at offset 5")] {
             fs::write(archive.join(NAME), &content).unwrap();
             let error = destination.put(&node, NAME, &|| false).unwrap_err().to_string();
-            assert!(error.contains("already exists with different content") && error.contains(what), "{error}");
+            assert!(
+                error.contains("already exists with different content") && error.contains(what),
+                "{error}"
+            );
             assert_eq!(fs::read(archive.join(NAME)).unwrap(), content);
         }
     }

@@ -58,7 +58,9 @@ pub enum ArchiveError {
         method: &'static str,
     },
     /// A name to keep files from is none.
-    #[error("invalid oldest kept file \"{0}\": expected the name of a segment file, of its .partial or .backup file, or a base backup")]
+    #[error(
+        "invalid oldest kept file \"{0}\": expected the name of a segment file, of its .partial or .backup file, or a base backup"
+    )]
     OldestKept(String),
     /// The caller gave up.
     #[error("cancelled")]
@@ -74,9 +76,9 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             ArchiveError::NoDirectory(_) => Some("mount it, or create it; it is not created by itself"),
-            ArchiveError::Differs { .. } => {
-                Some("two clusters, or two nodes that both wrote, must not share an archive: give each its own")
-            }
+            ArchiveError::Differs { .. } => Some(
+                "two clusters, or two nodes that both wrote, must not share an archive: give each its own",
+            ),
             ArchiveError::Compressed { .. } => Some("decompress it in place, or archive with gzip"),
             ArchiveError::Command { outcome: CommandOutcome::Exited(126 | 127), .. } => {
                 Some("the shell could not run the command: check its path and permissions")

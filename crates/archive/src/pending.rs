@@ -135,7 +135,10 @@ mod tests {
             with(Inherited::Done),
             [Pending::MarkDone(old), own, Pending::MarkDone(file(1, 2)), partial]
         );
-        assert_eq!(with(Inherited::Archive), [Pending::Archive(old), own, Pending::Archive(file(1, 2)), partial]);
+        assert_eq!(
+            with(Inherited::Archive),
+            [Pending::Archive(old), own, Pending::Archive(file(1, 2)), partial]
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //!     current: Lsn(0xA00_0000),
 //!     slots: Some(Lsn(0x300_0000)),
 //!     connections: None,
+//!     archive: None,
 //!     keep_bytes: 0,
 //!     slot_keep_bytes_max: None,
 //!     segment_size: SegmentSize::DEFAULT,

@@ -11,6 +11,8 @@ pub struct RetentionInput {
     pub slots: Option<Lsn>,
     /// The oldest position that a connection without a slot needs.
     pub connections: Option<Lsn>,
+    /// The start of the oldest segment that is still to be archived.
+    pub archive: Option<Lsn>,
     /// `wal_keep_size` in bytes.
     pub keep_bytes: u64,
     /// `max_slot_wal_keep_size` in bytes; `None` is unlimited.
@@ -29,13 +31,14 @@ pub struct Retention {
 }
 
 /// Decides which segments stay: all that the redo point, a connected follower, a
-/// running base backup or a slot needs, and `wal_keep_size` beyond that; a slot
+/// running base backup or a slot needs,
+/// or that is not archived yet, and `wal_keep_size` beyond that; a slot
 /// only within `max_slot_wal_keep_size`.
 pub fn retention(input: &RetentionInput) -> Retention {
     let size = input.segment_size;
     let back = |bytes: u64| size.segment_of(Lsn(input.current.0.saturating_sub(bytes)));
     let mut keep_from = size.segment_of(input.redo).min(back(input.keep_bytes));
-    if let Some(needed) = input.connections {
+    for needed in [input.connections, input.archive].into_iter().flatten() {
         keep_from = keep_from.min(size.segment_of(needed));
     }
     let mut slots_lost_before = None;
@@ -120,6 +123,7 @@ mod tests {
             current: at(100),
             slots: None,
             connections: None,
+            archive: None,
             keep_bytes: 0,
             slot_keep_bytes_max: None,
             segment_size: SegmentSize::MIN,
@@ -141,6 +145,7 @@ mod tests {
         keeps(&input(), 90, None);
         keeps(&RetentionInput { keep_bytes: 20 << 20, ..input() }, 80, None);
         keeps(&RetentionInput { connections: Some(at(70)), ..input() }, 70, None);
+        keeps(&RetentionInput { archive: Some(at(65)), ..input() }, 65, None);
         keeps(&RetentionInput { slots: Some(at(60)), ..input() }, 60, None);
         keeps(&RetentionInput { slots: Some(at(95)), ..input() }, 90, None);
     }

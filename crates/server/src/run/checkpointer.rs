@@ -9,6 +9,7 @@ use walship_node::{ControlState, NodeError, RetentionInput, retention};
 use walship_settings::Typed as _;
 use walship_types::{Lsn, Timestamp};
 
+use super::archiver::{SegmentAge, forget_removed, oldest_unarchived};
 use super::log::NodeLog;
 use super::node::{Node, control_database};
 
@@ -98,6 +99,8 @@ pub(crate) enum CheckpointError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Node(#[from] NodeError),
+    #[error(transparent)]
+    Disk(#[from] walship_disk::DiskError),
 }
 
 /// Starts the thread that makes a leader's checkpoints: every `checkpoint_timeout`
@@ -106,7 +109,9 @@ pub(crate) enum CheckpointError {
 pub(crate) fn start_checkpointer(node: Arc<Node>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("checkpointer".to_owned()).spawn(move || {
         let mut last = Instant::now();
+        let mut segment_age = SegmentAge::default();
         while let Some((number, requested)) = node.checkpoints.wait(LOOK_INTERVAL) {
+            segment_age.switch_if_due(&node);
             let due = if requested { None } else { why_due(&node, last) };
             if !requested && due.is_none() {
                 continue;
@@ -199,7 +204,8 @@ fn finish(node: &Node, shutdown: bool, begun: Instant, done: CheckpointDone) -> 
 /// Removes or recycles segments that nobody needs; how many.
 pub(crate) fn release_log(node: &Node) -> Result<usize, CheckpointError> {
     let log = node.log();
-    let keep = retention(&retention_input(node));
+    let archive = oldest_unarchived(node)?;
+    let keep = retention(&RetentionInput { archive, ..retention_input(node) });
     if let Some(before) = keep.slots_lost_before {
         for slot in node.slots.invalidate_before(before)? {
             tracing::warn!(
@@ -209,10 +215,12 @@ pub(crate) fn release_log(node: &Node) -> Result<usize, CheckpointError> {
         }
     }
     let from = node.segment_size.start_of(keep.keep_from);
-    Ok(log.recycle_before(from).map_err(NodeError::from)?)
+    let removed = log.recycle_before(from).map_err(NodeError::from)?;
+    forget_removed(node, keep.keep_from)?;
+    Ok(removed)
 }
 
-/// What decides now which segments stay.
+/// What decides now which segments stay, apart from what is not archived yet.
 pub(crate) fn retention_input(node: &Node) -> RetentionInput {
     let settings = node.settings();
     RetentionInput {
@@ -220,6 +228,7 @@ pub(crate) fn retention_input(node: &Node) -> RetentionInput {
         current: node.log().positions().insert.get(),
         slots: node.slots.oldest_restart_lsn(),
         connections: node.senders.oldest_needed(),
+        archive: None,
         keep_bytes: settings.bytes("wal_keep_size"),
         slot_keep_bytes_max: settings.bytes_limit("max_slot_wal_keep_size"),
         segment_size: node.segment_size,

@@ -72,6 +72,7 @@ impl Node {
                 self.reload_access();
                 *self.settings_loaded.lock() = walship_types::Timestamp::now();
                 self.judge_by_settings();
+                self.archiver.poke();
                 tracing::info!(event = "reload", "settings were read again");
                 Some(reload)
             }

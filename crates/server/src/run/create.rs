@@ -36,8 +36,11 @@ pub(super) fn create_if_asked(
         Some(Init::BaseBackup) if interrupted => {}
         _ if interrupted => {
             let shown = directory.root().display();
-            let problem = format!("directory \"{shown}\" holds a base backup that was not completed");
-            return Err(Failure::new(problem).hint("take it again: walreceiver --init --primary CONNINFO"));
+            let problem =
+                format!("directory \"{shown}\" holds a base backup or a restore that was not completed");
+            return Err(Failure::new(problem).hint(
+                "run again what was to make it: walreceiver --init --primary CONNINFO, or walctl restore",
+            ));
         }
         _ if !directory.is_missing_or_empty()? => return Ok(()),
         _ => {}

@@ -14,6 +14,7 @@ use super::checkpointer::release_log;
 use super::leader::{engine_options, recover_log, wal_config};
 use super::log::{FollowerLog, NodeLog, Replay};
 use super::node::{Node, NodeParts, control_database};
+use super::recovery_command::RecoveryCommand;
 use super::replica_catalog::ReplicaCatalog;
 use super::{Failure, StartOptions};
 
@@ -134,6 +135,7 @@ fn restartpoint_sink(node: &Arc<Node>) -> RestartpointSink {
         let Some(node) = node.upgrade() else { return Ok(()) };
         note_restartpoint(&node, point)?;
         let removed = release_log(&node)?;
+        RecoveryCommand::start(&node, |node| &node.archive_cleanup);
         tracing::info!(event = "restartpoint", redo = %point.redo, lsn = %point.checkpoint_lsn, removed, "restartpoint complete");
         Ok(())
     })

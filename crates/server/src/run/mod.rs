@@ -4,6 +4,7 @@
 //! [`run`] reads the settings, recovers, opens the databases, listens, and stops in
 //! order. [`Node`] is what the rest of the server is given.
 
+mod archiver;
 mod base_backup;
 mod checkpointer;
 mod configuration;
@@ -27,6 +28,7 @@ mod peers;
 mod promote;
 mod promotion;
 mod receiving;
+mod recovery_command;
 mod replica_catalog;
 mod report;
 pub mod rewind;

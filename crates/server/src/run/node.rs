@@ -13,10 +13,12 @@ use walship_types::{Lsn, SegmentSize, SystemId, Timestamp};
 use walship_wal::payload::DatabaseState;
 
 use super::StartOptions;
+use super::archiver::Archiver;
 use super::checkpointer::CheckpointRequests;
 use super::failover::Failover;
 use super::log::NodeLog;
 use super::promotion::PromotionRequests;
+use super::recovery_command::RecoveryCommand;
 use super::scrubber::Scrubs;
 use super::switchover::SwitchoverRequests;
 use crate::access::{Access, RoleStore};
@@ -53,6 +55,9 @@ pub struct Node {
     pub(crate) scrubs: Scrubs,
     pub(crate) switchovers: SwitchoverRequests,
     pub(crate) failover: Failover,
+    pub(crate) archiver: Archiver,
+    pub(crate) archive_cleanup: RecoveryCommand,
+    pub(crate) recovery_end: RecoveryCommand,
     /// End of the last commit that was acknowledged here; for views.
     pub(crate) last_commit: AtomicU64,
 }
@@ -113,6 +118,9 @@ impl Node {
             scrubs: Scrubs::default(),
             switchovers: SwitchoverRequests::default(),
             failover,
+            archiver: Archiver::default(),
+            archive_cleanup: RecoveryCommand::new("archive_cleanup_command"),
+            recovery_end: RecoveryCommand::new("recovery_end_command"),
             last_commit: AtomicU64::new(0),
             options,
             directory,

@@ -1,10 +1,12 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use walship_archive::Archive;
 use walship_node::slot_name_for;
 use walship_protocol::{Conninfo, SlotName};
 use walship_settings::{Settings, Typed as _};
@@ -13,8 +15,10 @@ use walship_wal::{PositionWatch, WalSink, write_history};
 
 use super::Failure;
 use super::node::Node;
+use super::recovery_command::oldest_needed;
 use crate::replication::receiver::{
-    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, run_receiver,
+    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, RestoreSource,
+    run_receiver,
 };
 
 /// How a follower calls itself unless told otherwise.
@@ -84,7 +88,7 @@ fn gave_up(error: &ReceiverError) -> Failure {
     }
 }
 
-/// What the settings tell a receiver; `name` goes before the name that they have.
+/// What the settings tell a receiver of a sender; `name` goes before the name that they have.
 pub(crate) fn receiver_settings(
     settings: &Settings,
     name: Option<&str>,
@@ -108,7 +112,23 @@ pub(crate) fn receiver_settings(
         timeout: settings.duration("wal_receiver_timeout"),
         sign_interval: super::heartbeat::sign_interval(settings),
         retry_interval: settings.duration("wal_retrieve_retry_interval").max(Duration::from_millis(1)),
+        restore: None,
     })
+}
+
+/// `restore_command`, or else `restore_directory`.
+fn restore_source(node: &Node, settings: &Settings) -> Option<RestoreSource> {
+    let (command, directory) = (settings.text("restore_command"), settings.text("restore_directory"));
+    let archive = match (command.is_empty(), directory.is_empty()) {
+        (true, true) => return None,
+        (true, false) => Archive::Directory(PathBuf::from(directory)),
+        (false, _) => Archive::Command {
+            template: command,
+            directory: node.directory.root().to_owned(),
+            restart: oldest_needed(node),
+        },
+    };
+    Some(RestoreSource { archive, disk: Arc::clone(&node.disk), wal: node.directory.wal() })
 }
 
 impl ReceiverHost for Arc<Node> {
@@ -121,7 +141,9 @@ impl ReceiverHost for Arc<Node> {
     }
 
     fn settings(&self) -> Result<ReceiverSettings, ReceiverError> {
-        receiver_settings(&Node::settings(self), self.options.name.as_deref(), self.options.use_slot)
+        let settings = Node::settings(self);
+        let wanted = receiver_settings(&settings, self.options.name.as_deref(), self.options.use_slot)?;
+        Ok(ReceiverSettings { restore: restore_source(self, &settings), ..wanted })
     }
 
     fn oldest_timeline(&self) -> Option<TimelineId> {

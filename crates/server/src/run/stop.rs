@@ -5,6 +5,7 @@ use tokio::runtime::Runtime;
 use walship_node::{BackendKind, ControlState, Interrupt};
 
 use super::Failure;
+use super::archiver::switch_before_stop;
 use super::checkpointer::checkpoint;
 use super::follower::note_restartpoint;
 use super::log::NodeLog;
@@ -102,6 +103,7 @@ impl Running {
     }
 
     fn stop_leader(&mut self, node: &Arc<Node>) -> Result<(), Failure> {
+        switch_before_stop(node);
         checkpoint(node, true).map_err(Failure::new)
     }
 

@@ -9,6 +9,7 @@ use walship_node::{ControlFile, ControlState, DataDirectory, PidFile, PidStatus,
 use walship_settings::Settings;
 use walship_types::Lsn;
 
+use super::archiver::start_archiver;
 use super::checkpointer::{checkpoint, note_running, start_checkpointer};
 use super::configuration::load_settings;
 use super::create::{GROUP_READS, create_if_asked, disk_of, file_creation_mask};
@@ -24,6 +25,7 @@ use super::panic::{TASK_THREAD, stop_on_panic};
 use super::peers::{keep_off_if_replaced, watch_peers};
 use super::promote::{NotPromoted, promote, remove_requests, remove_standby_signal};
 use super::receiving::Receiving;
+use super::recovery_command::RecoveryCommand;
 use super::rewind::auto_rewind;
 use super::role::{Role, find_role};
 use super::scrubber::start_scrubber;
@@ -188,6 +190,8 @@ impl Running {
             .map_err(|e| Failure::new(format!("could not start the checkpointer: {e}")))?;
         let scrubber = start_scrubber(Arc::clone(&node))
             .map_err(|e| Failure::new(format!("could not start the scrubber: {e}")))?;
+        let archiver = start_archiver(Arc::clone(&node))
+            .map_err(|e| Failure::new(format!("could not start the archiver: {e}")))?;
         let listener = runtime.block_on(listener.into_listener());
         let listener = listener.map_err(|e| Failure::new(format!("could not accept connections: {e}")))?;
         let (stop_listening, listening_stops) = watch::channel(false);
@@ -235,6 +239,9 @@ impl Running {
         node.checkpoints.stop();
         // a panic there has been reported by its own thread
         let _ = checkpointer.join();
+        // last: the log is complete now
+        node.archiver.stop();
+        let _ = archiver.join();
         let _ = stop_listening.send(true);
         let _ = runtime.block_on(accepting);
         ended
@@ -246,6 +253,8 @@ impl Running {
         match promote(&node, runtime, &mut self.receiving) {
             Ok(()) => {
                 node.promotions.end(None);
+                node.archiver.poke();
+                RecoveryCommand::start(&node, |node| &node.recovery_end);
                 self.pid_file.write(&node.directory, PidStatus::Ready)?;
                 survives_crash("promote: answered");
                 // until it has come about, a restart finishes the promotion

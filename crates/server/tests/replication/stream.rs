@@ -47,6 +47,7 @@ impl ReceiverHost for Follower {
             timeout: Duration::from_secs(60),
             sign_interval: None,
             retry_interval: Duration::from_millis(200),
+            restore: None,
         })
     }
 

@@ -86,6 +86,9 @@ fn restore_point(call: &Call<'_, '_>) -> Result<Cell, SqlError> {
     const NAME_LENGTH_MAX: usize = 63;
     leader(call)?;
     let name = call.text(0);
+    if name.is_empty() {
+        return Err(SqlError::new("22023", "restore point name must not be empty"));
+    }
     if name.len() > NAME_LENGTH_MAX {
         return Err(SqlError::new(
             "22023",

@@ -10,7 +10,7 @@ use walship_wal::{WalError, WalPositions};
 
 use super::ReceiverError;
 use super::choose::{Candidate, Own, choose, leader_appears};
-use super::handshake::{ensure_slot, fetch_histories, fetch_history, fetch_newest};
+use super::handshake::{drop_slot, ensure_slot, fetch_histories, fetch_history, fetch_newest};
 use super::host::{ReceiverHost, ReceiverReport, ReceiverSettings};
 use super::log_thread::LogCommand;
 use super::streaming::{NextTimeline, Streaming};
@@ -23,6 +23,9 @@ pub(super) struct Attempt<'a> {
     /// The timeline that the log is on; changes as it goes.
     pub(super) history: &'a mut Arc<TimelineHistory>,
     pub(super) report: &'a mut ReceiverReport,
+    /// The slot has lost its log, which this node has from the archive by now: it is made
+    /// anew.
+    pub(super) renew_slot: bool,
 }
 
 impl Attempt<'_> {
@@ -80,6 +83,9 @@ impl Attempt<'_> {
         };
         let mut histories = fetch_histories(connection, self.host, self.history, newest).await?;
         if let Some(slot) = &settings.slot {
+            if self.renew_slot {
+                drop_slot(connection, slot).await?;
+            }
             ensure_slot(connection, slot).await?;
         }
         self.describe(connection);

@@ -1,5 +1,7 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
+use walship_archive::ArchiveError;
 use walship_client::ClientError;
 use walship_protocol::{ConninfoError, MessageError, ReceiverViolation, TargetError};
 use walship_types::{HistoryError, Lsn, SegmentSize, SystemId, TimelineId};
@@ -116,12 +118,34 @@ pub enum ReceiverError {
     /// This node's own log takes nothing more: the process has to stop.
     #[error(transparent)]
     Log(#[from] WalError),
+    /// The archive could not give what was asked for.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The archive has other log than this node at the same place.
+    #[error(
+        "archive file \"{}\" differs from this node's own log at {lsn}, offset {offset}",
+        path.display()
+    )]
+    ArchiveDiffers {
+        /// The file.
+        path: PathBuf,
+        /// In the file.
+        offset: u64,
+        /// The same place in the log.
+        lsn: Lsn,
+    },
     /// Something of the node failed.
     #[error("{0}")]
     Node(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ReceiverError {
+    /// Whether the slot that this node uses on its sender has lost the log that it was to
+    /// keep: once the node has that log from elsewhere, a new slot will do.
+    pub fn is_slot_lost(&self) -> bool {
+        matches!(self, ReceiverError::Client(error) if error.sqlstate() == Some("55000"))
+    }
+
     /// Whether no further attempt can help.
     pub fn is_fatal(&self) -> bool {
         matches!(self, ReceiverError::Log(_))
@@ -138,6 +162,11 @@ impl ReceiverError {
                     .to_owned(),
             ),
             ReceiverError::NoHost(errors) => errors.iter().find_map(ReceiverError::hint),
+            ReceiverError::ArchiveDiffers { .. } => Some(
+                "the archive is of another branch of history, or damaged: this node cannot be brought forward with it"
+                    .to_owned(),
+            ),
+            ReceiverError::Archive(error) => error.hint().map(str::to_owned),
             ReceiverError::Client(error) => error.server().and_then(|error| error.hint.clone()),
             _ => None,
         }

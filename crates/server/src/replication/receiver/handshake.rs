@@ -122,6 +122,14 @@ pub(crate) async fn fetch_history(
     Ok(TimelineHistory::parse(timeline, &text)?)
 }
 
+/// Removes our slot, which is of no use any more.
+pub(super) async fn drop_slot(connection: &mut Connection, slot: &SlotName) -> Result<(), ReceiverError> {
+    let command = Command::DropReplicationSlot { slot: slot.clone(), wait: false };
+    connection.query(&command.to_string()).await?;
+    tracing::warn!(event = "slot_renewed", %slot, "replication slot \"{slot}\" had lost its log, which came from the archive; it is made anew");
+    Ok(())
+}
+
 /// Makes our slot unless it is there.
 pub(super) async fn ensure_slot(connection: &mut Connection, slot: &SlotName) -> Result<(), ReceiverError> {
     let command = Command::CreateReplicationSlot {

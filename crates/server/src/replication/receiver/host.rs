@@ -1,7 +1,10 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use walship_archive::Archive;
+use walship_disk::SharedDisk;
 use walship_node::ReceiverStatus;
 use walship_protocol::{Conninfo, SlotName};
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp};
@@ -27,6 +30,19 @@ pub struct ReceiverSettings {
     pub sign_interval: Option<Duration>,
     /// `wal_retrieve_retry_interval`: the longest pause between attempts.
     pub retry_interval: Duration,
+    /// Where log comes from that no sender gives.
+    pub restore: Option<RestoreSource>,
+}
+
+/// An archive that a follower reads from, and the node's own log.
+#[derive(Debug, Clone)]
+pub struct RestoreSource {
+    /// `restore_command` or `restore_directory`.
+    pub archive: Archive,
+    /// The node's files.
+    pub disk: SharedDisk,
+    /// Its `pg_wal`.
+    pub wal: PathBuf,
 }
 
 /// A row of `pg_stat_wal_receiver`.

@@ -2,6 +2,7 @@
 //! log into this node's own, and reports how far it is. It never gives up by itself
 //! unless it is told to, and says in one line why an attempt ended.
 
+mod archive;
 mod attempt;
 mod choose;
 mod error;
@@ -14,5 +15,5 @@ mod streaming;
 pub(crate) use choose::best_host;
 pub use error::ReceiverError;
 pub(crate) use handshake::{Primary, fetch_history, identify};
-pub use host::{ReceiverHost, ReceiverReport, ReceiverSettings};
+pub use host::{ReceiverHost, ReceiverReport, ReceiverSettings, RestoreSource};
 pub use run::{ReceiverEnd, ReceiverTask, run_receiver};

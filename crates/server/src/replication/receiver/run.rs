@@ -7,6 +7,7 @@ use walship_types::TimelineHistory;
 use walship_wal::{WalError, WalPositions, WalSink};
 
 use super::ReceiverError;
+use super::archive::ArchiveRecovery;
 use super::attempt::Attempt;
 use super::host::{ReceiverHost, ReceiverReport};
 use super::log_thread::LogThread;
@@ -82,12 +83,34 @@ async fn attempts(
 ) -> ReceiverError {
     let mut pause = FIRST_PAUSE;
     let mut complaint = Complaint::default();
+    let mut archive_complaint = Complaint::default();
+    let mut renew_slot = false;
     loop {
         // what the attempt before has received and not written yet counts
         drain(log).await;
         let log = &log.commands;
-        let mut attempt = Attempt { host, positions, log, history: &mut history, report };
+        let settings = host.settings();
+        let archive = settings.as_ref().ok().and_then(|settings| settings.restore.clone());
+        let has_archive = archive.is_some();
+        let mut restored = false;
+        if let Some(source) = archive {
+            let mut archive = ArchiveRecovery { host, positions, log, history: &mut history, source };
+            match archive.run().await {
+                Ok(more) => restored = more,
+                Err(error) if error.is_fatal() => return error,
+                Err(error) => archive_complaint.about("not restoring from the archive", &error),
+            }
+        }
+        if has_archive && settings.as_ref().is_ok_and(|settings| settings.conninfo.is_empty()) {
+            // a follower that is fed by the archive alone
+            if !restored {
+                tokio::time::sleep(settings.map_or(PAUSE_MAX, |settings| settings.retry_interval)).await;
+            }
+            continue;
+        }
+        let mut attempt = Attempt { host, positions, log, history: &mut history, report, renew_slot };
         let Err(error) = attempt.run().await else { continue };
+        renew_slot = has_archive && error.is_slot_lost();
         // a sender that no longer has our log refuses only after the stream has begun
         if report.last_message_received.is_some() {
             pause = FIRST_PAUSE;
@@ -96,7 +119,7 @@ async fn attempts(
             tracing::info!("one of the other hosts leads now: going over to it");
             continue;
         }
-        complaint.about(&error);
+        complaint.about("not streaming", &error);
         if error.is_fatal() || !retry {
             return error;
         }
@@ -118,7 +141,7 @@ async fn drain(log: &LogThread) {
     }
 }
 
-/// Says once why there is no stream, and again only when the reason changes or a while
+/// Says once why there is no stream, or nothing from the archive, and again only when the reason changes or a while
 /// has passed: a leader that is away for a night must not fill the disk with messages.
 #[derive(Default)]
 struct Complaint {
@@ -126,17 +149,17 @@ struct Complaint {
 }
 
 impl Complaint {
-    fn about(&mut self, error: &ReceiverError) {
+    fn about(&mut self, what: &str, error: &ReceiverError) {
         let text = error.to_string();
         let repeated =
             self.last.as_ref().is_some_and(|(last, at)| *last == text && at.elapsed() < REPEAT_INTERVAL);
         if repeated {
-            tracing::debug!("not streaming: {text}");
+            tracing::debug!("{what}: {text}");
             return;
         }
         match error.hint() {
-            Some(hint) => tracing::warn!(hint, "not streaming: {text}"),
-            None => tracing::warn!("not streaming: {text}"),
+            Some(hint) => tracing::warn!(hint, "{what}: {text}"),
+            None => tracing::warn!("{what}: {text}"),
         }
         self.last = Some((text, Instant::now()));
     }

@@ -162,7 +162,7 @@ impl CatalogSource for Arc<Node> {
     }
 
     fn archiver_statistics(&self) -> ArchiverStatistics {
-        ArchiverStatistics::default()
+        self.archiver.statistics()
     }
 
     fn base_backups(&self) -> Vec<BaseBackupRow> {
@@ -242,7 +242,8 @@ impl CatalogSource for Arc<Node> {
     fn switch_segment(&self) -> Result<Lsn, SqlError> {
         let writer = self.leader_log()?;
         let end = writer.positions().insert.get();
-        writer.switch_segment().map_err(|e| SqlError::new("58030", e.to_string()))?;
+        let switched = writer.switch_segment().and_then(|end| writer.flush(end));
+        switched.map_err(|e| SqlError::new("58030", e.to_string()))?;
         Ok(end)
     }
 
