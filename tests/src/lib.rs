@@ -6,11 +6,13 @@
 //! * [`Node`] is one running (or killed, or paused) process on one data directory.
 //! * [`Session`] is a connection; [`Load`] is many of them that keep a record of
 //!   every commit that was acknowledged.
+//! * [`TestArchive`] is what a leader archives to.
 //! * [`pages`] compares databases page for page; [`golden()`] compares texts.
 //!
 //! Nothing here outlives its test: processes are killed by their id when their
 //! handle is dropped, and by the kernel when the test program itself dies.
 
+mod archive;
 mod certificates;
 mod commands;
 mod dataset;
@@ -35,6 +37,7 @@ mod user;
 mod wait;
 mod writers;
 
+pub use archive::TestArchive;
 pub use certificates::{Authority, CertificateFiles};
 pub use commands::{Output, output_of, pgbench, sqlite3};
 pub use dataset::generate_shop;

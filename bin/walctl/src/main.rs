@@ -1,6 +1,7 @@
 //! walctl: looks at walship clusters, their logs and their backups, and moves databases
 //! in and out of them.
 
+mod archive;
 mod basebackup;
 mod byte_size;
 mod candidates;

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -5,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use walship_archive::Fetched;
 use walship_disk::OpenMode;
 use walship_types::{Lsn, SegmentNo, TimelineHistory, TimelineId, history_file_name, segment_file_name};
 use walship_wal::{EndReason, Next, WalConfig, WalError, WalPositions, WalSource, read_history};
 
 use super::ReceiverError;
+use super::attempt::cut_back;
 use super::host::{ReceiverHost, RestoreSource};
-use super::log_thread::LogCommand;
+use super::log_thread::{LogCommand, ask, closed};
 
 /// Bytes that are handed to the log's thread at once.
 const PIECE_BYTES: usize = 128 << 10;
@@ -31,6 +33,8 @@ pub(super) struct ArchiveRecovery<'a> {
     /// The timeline that the log is on; changes as it goes.
     pub(super) history: &'a mut Arc<TimelineHistory>,
     pub(super) source: RestoreSource,
+    /// Timelines of the archive that cannot be followed from here, which was told.
+    pub(super) ignored: &'a mut BTreeSet<TimelineId>,
 }
 
 /// A piece of log that was found in the archive and is right.
@@ -71,12 +75,10 @@ impl ArchiveRecovery<'_> {
             let end = piece.end;
             let cut = piece.cut.clone();
             self.take(piece, at).await?;
-            if let Some(reason) = cut {
-                let own_end = newest.switch_point(self.history.timeline);
-                if own_end != Some(end) {
-                    tracing::warn!(event = "archive_ends_within_segment", lsn = %end, "the archived log goes no further than {end}: {reason}");
-                    break;
-                }
+            if let Some(reason) = cut
+                && newest.switch_point(self.history.timeline) != Some(end)
+            {
+                return Err(ReceiverError::ArchiveEnds { at: end, reason });
             }
         }
         let end = self.positions.flush.get();
@@ -89,26 +91,34 @@ impl ArchiveRecovery<'_> {
 
     /// The newest timeline that the archive has a history of and that goes through where
     /// this node is; else the node's own.
-    async fn newest_history(&self) -> Result<TimelineHistory, ReceiverError> {
+    async fn newest_history(&mut self) -> Result<TimelineHistory, ReceiverError> {
         let mut newest = TimelineHistory::clone(self.history);
-        let at = self.positions.flush.get();
         let mut candidate = self.history.timeline;
         loop {
             candidate = TimelineId(candidate.0.saturating_add(1));
             let source = self.source.clone();
             let found = self.blocking(move |cancelled| fetch_history(&source, candidate, &cancelled)).await?;
             let Some(history) = found else { return Ok(newest) };
-            match history.switch_point(self.history.timeline) {
-                Some(fork) if fork >= at => newest = history,
-                fork => {
-                    let (own, end, found) = (self.history.timeline, at, candidate);
-                    let error = ReceiverError::Diverged { own, end, found, fork };
-                    tracing::warn!(
-                        event = "archive_timeline_ignored",
-                        "timeline of the archive ignored: {error}"
-                    );
+            match self.leads_on(&history).await {
+                Ok(()) => newest = history,
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    if self.ignored.insert(candidate) {
+                        tracing::warn!(event = "archive_timeline_ignored", timeline = %candidate, "a timeline of the archive is ignored: {error}");
+                    }
                 }
             }
+        }
+    }
+
+    /// Whether a history goes through the end of the node's log, apart from a part of a
+    /// record, which is cut off.
+    async fn leads_on(&self, history: &TimelineHistory) -> Result<(), ReceiverError> {
+        let (own, end) = (self.history.timeline, self.positions.flush.get());
+        match history.switch_point(own) {
+            Some(fork) if fork >= end => Ok(()),
+            Some(fork) => cut_back(self.log, (own, end), fork, history.timeline).await,
+            None => Err(ReceiverError::Diverged { own, end, found: history.timeline, fork: None }),
         }
     }
 
@@ -145,7 +155,6 @@ impl ArchiveRecovery<'_> {
 
     /// Writes what is new of a piece, and waits until it is durable.
     async fn take(&self, piece: Checked, from: Lsn) -> Result<(), ReceiverError> {
-        let closed = || WalError::Poisoned { reason: "the log's thread has ended".to_owned() };
         let mut at = from;
         while at < piece.end {
             let left = piece.end.saturating_distance_from(at).min(PIECE_BYTES as u64) as usize;
@@ -154,9 +163,7 @@ impl ArchiveRecovery<'_> {
             self.log.send(LogCommand::Write(at, bytes)).await.map_err(|_| closed())?;
             at = Lsn(at.0 + left as u64);
         }
-        let (answer, answered) = oneshot::channel();
-        self.log.send(LogCommand::Flush(answer)).await.map_err(|_| closed())?;
-        Ok(answered.await.map_err(|_| closed())?)
+        Ok(ask(self.log, LogCommand::Flush).await?)
     }
 
     /// Goes over to the next timeline on the way to the newest one.
@@ -169,10 +176,7 @@ impl ArchiveRecovery<'_> {
         let leading = newest.entries.iter().take_while(|entry| entry.timeline < next).cloned();
         let history = TimelineHistory { timeline: next, entries: leading.collect() };
         self.host.write_history(&history)?;
-        let closed = || WalError::Poisoned { reason: "the log's thread has ended".to_owned() };
-        let (answer, answered) = oneshot::channel();
-        self.log.send(LogCommand::Switch(history.clone(), answer)).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())??;
+        ask(self.log, |answer| LogCommand::Switch(history.clone(), answer)).await??;
         tracing::info!(from = %self.history.timeline, to = %next, %at, "switched to the next timeline, from the archive");
         let history = Arc::new(history);
         self.host.timeline_switched(Arc::clone(&history))?;
@@ -264,6 +268,9 @@ impl Segment {
             end.reason == EndReason::MissingSegment && end.file == self.staged.file_name(self.number.next());
         let next = size.start_of(self.number.next());
         let end_of_piece = if whole { next } else { end.at.max(start) };
+        // a newer timeline's file goes on where the node has to switch first
+        let switch = self.staged.history.switch_point(self.own.history.timeline);
+        let end_of_piece = switch.map_or(end_of_piece, |switch| end_of_piece.min(switch));
         let cut = (!whole).then(|| {
             let place = self.source.archive.place(name);
             format!("{} (archive file \"{}\", offset {})", end.reason, place.display(), end.offset)

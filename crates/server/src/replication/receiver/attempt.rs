@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use walship_client::Connection;
 use walship_node::ReceiverStatus;
 use walship_protocol::{Command, HostAddress, ReceiverHalf, ReceiverOptions};
@@ -12,7 +12,7 @@ use super::ReceiverError;
 use super::choose::{Candidate, Own, choose, leader_appears};
 use super::handshake::{drop_slot, ensure_slot, fetch_histories, fetch_history, fetch_newest};
 use super::host::{ReceiverHost, ReceiverReport, ReceiverSettings};
-use super::log_thread::LogCommand;
+use super::log_thread::{LogCommand, ask};
 use super::streaming::{NextTimeline, Streaming};
 
 /// One connection to a sender, over as many timelines as it leads through.
@@ -75,7 +75,7 @@ impl Attempt<'_> {
         let newest = match newest {
             Some((history, fork)) => {
                 if fork < end {
-                    self.cut_back(fork, timeline).await?;
+                    cut_back(self.log, (self.history.timeline, end), fork, timeline).await?;
                 }
                 Some(history)
             }
@@ -137,25 +137,6 @@ impl Attempt<'_> {
         streaming.run(&command.to_string()).await
     }
 
-    /// What lies beyond the place where the cluster left our timeline may be a part of a
-    /// record whose rest never came: nobody was shown anything of it, so it goes. Whole
-    /// records are another matter.
-    async fn cut_back(&mut self, fork: Lsn, found: TimelineId) -> Result<(), ReceiverError> {
-        let (own, end) = (self.history.timeline, self.positions.flush.get());
-        let (answer, answered) = oneshot::channel();
-        self.log.send(LogCommand::CutBack(fork, answer)).await.map_err(|_| closed())?;
-        match answered.await.map_err(|_| closed())? {
-            Ok(()) => {
-                tracing::info!(from = %end, to = %fork, "cut off the part of a record that the cluster went on without");
-                Ok(())
-            }
-            Err(WalError::CutsRecords { .. }) => {
-                Err(ReceiverError::Diverged { own, end, found, fork: Some(fork) })
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Goes over to the next timeline, whose history file is durable by now.
     async fn switch(&mut self, history: TimelineHistory, next: NextTimeline) -> Result<(), ReceiverError> {
         self.report.status = ReceiverStatus::Waiting;
@@ -165,9 +146,7 @@ impl Attempt<'_> {
             let fork = history.switch_point(own);
             return Err(ReceiverError::Diverged { own, end, found: next.timeline, fork });
         }
-        let (answer, answered) = oneshot::channel();
-        self.log.send(LogCommand::Switch(history.clone(), answer)).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())??;
+        ask(self.log, |answer| LogCommand::Switch(history.clone(), answer)).await??;
         tracing::info!(from = %own, to = %history.timeline, at = %end, "switched to the next timeline");
         let history = Arc::new(history);
         self.host.timeline_switched(Arc::clone(&history))?;
@@ -185,6 +164,23 @@ impl Attempt<'_> {
     }
 }
 
-fn closed() -> WalError {
-    WalError::Poisoned { reason: "the log's thread has ended".to_owned() }
+/// What lies beyond the place where the cluster left our timeline may be a part of a
+/// record whose rest never came: nobody was shown anything of it, so it goes. Whole
+/// records are another matter.
+pub(super) async fn cut_back(
+    log: &mpsc::Sender<LogCommand>,
+    (own, end): (TimelineId, Lsn),
+    fork: Lsn,
+    found: TimelineId,
+) -> Result<(), ReceiverError> {
+    match ask(log, |answer| LogCommand::CutBack(fork, answer)).await? {
+        Ok(()) => {
+            tracing::info!(from = %end, to = %fork, "cut off the part of a record that the cluster went on without");
+            Ok(())
+        }
+        Err(WalError::CutsRecords { .. }) => {
+            Err(ReceiverError::Diverged { own, end, found, fork: Some(fork) })
+        }
+        Err(error) => Err(error.into()),
+    }
 }

@@ -134,6 +134,14 @@ pub enum ReceiverError {
         /// The same place in the log.
         lsn: Lsn,
     },
+    /// What the archive has goes no further, and not because it is not archived yet.
+    #[error("the archived log goes no further than {at}: {reason}")]
+    ArchiveEnds {
+        /// Its end.
+        at: Lsn,
+        /// What is wrong there, and with which file.
+        reason: String,
+    },
     /// Something of the node failed.
     #[error("{0}")]
     Node(Box<dyn std::error::Error + Send + Sync>),
@@ -166,6 +174,9 @@ impl ReceiverError {
                 "the archive is of another branch of history, or damaged: this node cannot be brought forward with it"
                     .to_owned(),
             ),
+            ReceiverError::ArchiveEnds { .. } => {
+                Some("bring that file into the archive anew, from a server's pg_wal or another archive".to_owned())
+            }
             ReceiverError::Archive(error) => error.hint().map(str::to_owned),
             ReceiverError::Client(error) => error.server().and_then(|error| error.hint.clone()),
             _ => None,

@@ -28,6 +28,21 @@ pub(super) enum LogCommand {
     Switch(TimelineHistory, oneshot::Sender<Result<(), WalError>>),
 }
 
+/// Gives the thread a command, and waits for its answer.
+pub(super) async fn ask<T>(
+    log: &mpsc::Sender<LogCommand>,
+    command: impl FnOnce(oneshot::Sender<T>) -> LogCommand,
+) -> Result<T, WalError> {
+    let (answer, answered) = oneshot::channel();
+    log.send(command(answer)).await.map_err(|_| closed())?;
+    answered.await.map_err(|_| closed())
+}
+
+/// For whoever finds that the thread has ended.
+pub(super) fn closed() -> WalError {
+    WalError::Poisoned { reason: "the log's thread has ended".to_owned() }
+}
+
 /// The thread that alone writes this node's log. It syncs whenever nothing waits to be
 /// written: under load many pieces share one sync, otherwise each has its own at once.
 pub(super) struct LogThread {

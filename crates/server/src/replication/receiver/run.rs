@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use super::ReceiverError;
 use super::archive::ArchiveRecovery;
 use super::attempt::Attempt;
 use super::host::{ReceiverHost, ReceiverReport};
-use super::log_thread::LogThread;
+use super::log_thread::{LogCommand, LogThread, ask, closed};
 
 /// Pause after the first failed attempt; it doubles up to `wal_retrieve_retry_interval`.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -62,7 +63,6 @@ pub async fn run_receiver(task: ReceiverTask) -> ReceiverEnd {
     report.last_error = failed.as_ref().map(ToString::to_string);
     host.report(&report);
     let joined = tokio::task::spawn_blocking(move || log.stop()).await;
-    let closed = || WalError::Poisoned { reason: "the log's thread has ended".to_owned() };
     match (joined.ok().flatten(), failed) {
         (Some((_, Err(error))), _) => ReceiverEnd::LogFailed(error),
         (None, _) => ReceiverEnd::LogFailed(closed()),
@@ -85,6 +85,7 @@ async fn attempts(
     let mut complaint = Complaint::default();
     let mut archive_complaint = Complaint::default();
     let mut renew_slot = false;
+    let mut ignored = BTreeSet::new();
     loop {
         // what the attempt before has received and not written yet counts
         drain(log).await;
@@ -94,7 +95,14 @@ async fn attempts(
         let has_archive = archive.is_some();
         let mut restored = false;
         if let Some(source) = archive {
-            let mut archive = ArchiveRecovery { host, positions, log, history: &mut history, source };
+            let mut archive = ArchiveRecovery {
+                host,
+                positions,
+                log,
+                history: &mut history,
+                source,
+                ignored: &mut ignored,
+            };
             match archive.run().await {
                 Ok(more) => restored = more,
                 Err(error) if error.is_fatal() => return error,
@@ -134,15 +142,13 @@ async fn attempts(
 
 /// Waits until the log's thread has taken everything that it was given and made it durable.
 async fn drain(log: &LogThread) {
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    if log.commands.send(super::log_thread::LogCommand::Flush(answer)).await.is_ok() {
-        // a thread that ended is found by whoever needs it
-        let _ = answered.await;
-    }
+    // a thread that ended is found by whoever needs it
+    let _ = ask(&log.commands, LogCommand::Flush).await;
 }
 
-/// Says once why there is no stream, or nothing from the archive, and again only when the reason changes or a while
-/// has passed: a leader that is away for a night must not fill the disk with messages.
+/// Says once why there is no stream, or nothing from the archive, and again only when the
+/// reason changes or a while has passed: a leader that is away for a night must not fill
+/// the disk with messages.
 #[derive(Default)]
 struct Complaint {
     last: Option<(String, Instant)>,
