@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use support::{ToyFollower, ToyLeader, assert_same_pages, first_lsn};
-use walship_engine::redo::{Redo, ReplayOptions, ReplayWorker, Restartpoint};
+use walship_engine::redo::{PauseState, Redo, ReplayOptions, ReplayWorker, Restartpoint};
 use walship_engine::scrub;
 use walship_types::{DatabaseId, Lsn};
 use walship_wal::WaitOutcome;
@@ -102,9 +102,7 @@ fn a_pause_holds_replay_and_a_promotion_ends_it() {
     let before = pair.insert();
     wait_replayed(&worker, before);
     worker.pause();
-    assert!(worker.is_paused());
-    // the thread may have been about to take in one more
-    pair.insert();
+    wait_for("replay is at rest", || worker.pause_state() == PauseState::Paused);
     let end = pair.insert();
     let soon = Some(Instant::now() + Duration::from_millis(100));
     assert_eq!(worker.replay().wait_blocking(end, soon, || false), WaitOutcome::TimedOut);
@@ -130,7 +128,11 @@ fn a_delay_keeps_young_commits_back() {
     assert_eq!(worker.replay().wait_blocking(end, soon, || false), WaitOutcome::TimedOut);
     worker.set_min_apply_delay(Duration::ZERO);
     wait_replayed(&worker, end);
-    drop(worker.stop().unwrap());
+    // a stop does not hurry anything
+    worker.set_min_apply_delay(Duration::from_secs(3600));
+    pair.insert();
+    assert_eq!(worker.replay().wait_blocking(end, soon, || false), WaitOutcome::Reached);
+    assert_eq!(worker.stop().unwrap().visible(), end);
 }
 
 #[test]

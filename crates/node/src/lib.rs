@@ -53,5 +53,6 @@ pub use retention::{Retention, RetentionInput, SlotStatus, retention, slot_statu
 pub use senders::{SenderGuard, SenderInfo, SenderState, Senders};
 pub use slots::{SlotError, SlotGuard, SlotInfo, Slots, check_slot_name, slot_name_for};
 pub use synchronous::{
-    SyncFollower, SyncJudgement, SyncLevel, SyncPositions, SyncStanding, SyncState, Synchronous, judge,
+    SyncFollower, SyncJudgement, SyncLevel, SyncLevels, SyncPositions, SyncStanding, SyncState, Synchronous,
+    judge,
 };

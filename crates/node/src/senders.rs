@@ -6,7 +6,7 @@ use walship_settings::StandbyNames;
 use walship_types::{Lsn, Timestamp};
 
 use crate::BackupProgress;
-use crate::synchronous::{SyncFollower, SyncPositions, SyncStanding, Synchronous};
+use crate::synchronous::{SyncFollower, SyncLevels, SyncPositions, SyncStanding, Synchronous};
 
 /// `pg_stat_replication.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,9 +79,10 @@ pub struct Senders {
 impl Senders {
     /// Adds a connection. Its row goes when the guard is dropped.
     pub fn register(self: &Arc<Self>, pid: i32, application_name: String) -> SenderGuard {
+        let name = application_name.clone();
         let info = SenderInfo { pid, application_name, ..SenderInfo::default() };
         self.rows.lock().insert(pid, info);
-        SenderGuard { senders: Arc::clone(self), pid }
+        SenderGuard { senders: Arc::clone(self), pid, name }
     }
 
     /// All connections, by pid.
@@ -157,9 +158,15 @@ fn positions(row: &SenderInfo) -> SyncPositions {
 pub struct SenderGuard {
     senders: Arc<Senders>,
     pid: i32,
+    name: String,
 }
 
 impl SenderGuard {
+    /// What commits wait for at this follower.
+    pub fn awaited(&self) -> SyncLevels {
+        self.senders.synchronous.awaited(&self.name)
+    }
+
     /// Changes the row. Commits are judged again if what the follower has, or what it does, is different afterwards.
     pub fn update(&self, change: impl FnOnce(&mut SenderInfo)) {
         let changed = {

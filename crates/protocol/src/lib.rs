@@ -16,6 +16,7 @@
 
 mod command;
 mod conninfo;
+mod lag;
 mod lexer;
 mod message;
 mod page_messages;
@@ -33,12 +34,13 @@ pub use conninfo::{
     ChannelBinding, Conninfo, ConninfoError, Host, HostAddress, Password, SessionAttributes, SslMode, Target,
     TargetError, TlsOptions,
 };
+pub use lag::{LagTracker, Lags};
 pub use message::{
-    HotStandbyFeedback, MessageError, PrimaryMessage, StandbyMessage, StandbyStatus, XLOG_DATA_HEADER_BYTES,
-    encode_xlog_data,
+    Awaited, HotStandbyFeedback, MessageError, PrimaryMessage, StandbyMessage, StandbyStatus,
+    XLOG_DATA_HEADER_BYTES, encode_xlog_data,
 };
 pub use page_messages::{PageMessageError, PageReply, PageRequest, PageRun, REQUEST_PAGES_MAX};
-pub use receiver::{ReceiverHalf, ReceiverOptions, ReceiverRequest, ReceiverViolation};
+pub use receiver::{NextPositions, ReceiverHalf, ReceiverOptions, ReceiverRequest, ReceiverViolation};
 pub use result_set::{Column, ResultSet, Row, TYPE_INT4, TYPE_INT8, TYPE_OID, TYPE_TEXT};
 pub use sender::{PeerPositions, SEND_BYTES_MAX, SenderHalf, SenderRequest, SenderViolation};
 pub use slot_name::{InvalidSlotName, SlotName};

@@ -9,6 +9,31 @@ const KEEPALIVE: u8 = b'k';
 const STATUS: u8 = b'r';
 const HOT_STANDBY_FEEDBACK: u8 = b'h';
 
+/// What somebody waits for at a receiver: such a position is reported as soon as it moves. It travels in the byte of a
+/// keepalive that asks for a reply, beside that bit, so that receivers which know nothing of it just reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Awaited {
+    /// Bit 1: that the log is written.
+    pub write: bool,
+    /// Bit 2: that it is durable.
+    pub flush: bool,
+    /// Bit 3: that it is visible to readers.
+    pub apply: bool,
+}
+
+impl Awaited {
+    fn bits(self) -> u8 {
+        u8::from(self.write) << 1 | u8::from(self.flush) << 2 | u8::from(self.apply) << 3
+    }
+
+    fn from_bits(bits: u8) -> Awaited {
+        let has = |bit: u8| bits & (1 << bit) != 0;
+        Awaited { write: has(1), flush: has(2), apply: has(3) }
+    }
+}
+
+const REPLY_REQUESTED: u8 = 1;
+
 /// What a sender says inside the copy stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PrimaryMessage {
@@ -31,6 +56,8 @@ pub enum PrimaryMessage {
         time: Timestamp,
         /// Whether the receiver shall answer at once.
         reply_requested: bool,
+        /// What somebody waits for.
+        awaited: Awaited,
     },
 }
 
@@ -135,11 +162,10 @@ impl PrimaryMessage {
             KEEPALIVE => {
                 check_length(kind, &message, 18)?;
                 message.advance(1);
-                Ok(PrimaryMessage::Keepalive {
-                    end: Lsn(message.get_u64()),
-                    time: Timestamp(message.get_i64()),
-                    reply_requested: message.get_u8() != 0,
-                })
+                let (end, time) = (Lsn(message.get_u64()), Timestamp(message.get_i64()));
+                let bits = message.get_u8();
+                let (reply_requested, awaited) = (bits & REPLY_REQUESTED != 0, Awaited::from_bits(bits));
+                Ok(PrimaryMessage::Keepalive { end, time, reply_requested, awaited })
             }
             other => Err(MessageError::UnknownType(other)),
         }
@@ -151,12 +177,12 @@ impl PrimaryMessage {
             PrimaryMessage::XLogData { start, end, time, data } => {
                 encode_xlog_data(*start, *end, *time, data)
             }
-            PrimaryMessage::Keepalive { end, time, reply_requested } => {
+            PrimaryMessage::Keepalive { end, time, reply_requested, awaited } => {
                 let mut out = BytesMut::with_capacity(18);
                 out.put_u8(KEEPALIVE);
                 out.put_u64(end.0);
                 out.put_i64(time.0);
-                out.put_u8(u8::from(*reply_requested));
+                out.put_u8(u8::from(*reply_requested) | awaited.bits());
                 out.freeze()
             }
         }
@@ -240,6 +266,7 @@ mod tests {
             end: Lsn(0x10CA_A1B8),
             time: Timestamp(0x0003_03e8_22dd_c536),
             reply_requested: true,
+            awaited: Awaited::default(),
         };
         assert_eq!(decoded, expected);
         assert_eq!(decoded.encode(), keepalive);

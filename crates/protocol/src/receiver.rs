@@ -3,7 +3,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use walship_types::{Lsn, Timestamp};
 
-use crate::{PrimaryMessage, StandbyStatus};
+use crate::{Awaited, PrimaryMessage, StandbyStatus};
+
+/// Positions that nobody waits for are reported when everything received is durable or visible, which a stream under
+/// load may never reach; then at the latest after this time.
+const UNREPORTED_MAX: Duration = Duration::from_millis(100);
 
 /// How a receiver reports and how long it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +75,21 @@ pub struct ReceiverHalf {
     last_heard: Instant,
     last_report: Option<Instant>,
     pinged: bool,
+    awaited: Awaited,
     due: bool,
+    /// Since when a position has moved that was not reported.
+    unreported_since: Option<Instant>,
+}
+
+/// The next positions whose report would be due at once; `None` where there is nothing to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextPositions {
+    /// Written.
+    pub write: Option<Lsn>,
+    /// Durable.
+    pub flush: Option<Lsn>,
+    /// Visible to readers.
+    pub apply: Option<Lsn>,
 }
 
 impl ReceiverHalf {
@@ -89,7 +107,9 @@ impl ReceiverHalf {
             last_heard: now,
             last_report: None,
             pinged: false,
+            awaited: Awaited::default(),
             due: true,
+            unreported_since: None,
         }
     }
 
@@ -102,7 +122,10 @@ impl ReceiverHalf {
         self.last_heard = now;
         self.pinged = false;
         match message {
-            PrimaryMessage::Keepalive { end, time, reply_requested } => {
+            PrimaryMessage::Keepalive { end, time, reply_requested, awaited } => {
+                // what moved before it was waited for may be what is waited for
+                self.due |= awaited != self.awaited;
+                self.awaited = awaited;
                 self.sender_end = self.sender_end.max(end);
                 self.sender_time = Some(time);
                 self.due |= reply_requested;
@@ -122,24 +145,48 @@ impl ReceiverHalf {
         }
     }
 
-    /// Everything before `to` was handed to the operating system.
-    pub fn wrote(&mut self, to: Lsn) {
+    /// Everything before `to` was handed to the operating system, as of now.
+    pub fn wrote(&mut self, to: Lsn, now: Instant) {
         assert!(to <= self.expected, "wrote {to}, but received only up to {}", self.expected);
-        self.due |= to > self.write;
-        self.write = self.write.max(to);
+        if to > self.write {
+            self.write = to;
+            self.moved(self.awaited.write, now);
+        }
     }
 
-    /// Everything before `to` is durable.
-    pub fn flushed(&mut self, to: Lsn) {
+    /// Everything before `to` is durable, as of now.
+    pub fn flushed(&mut self, to: Lsn, now: Instant) {
         assert!(to <= self.write, "flushed {to}, but wrote only up to {}", self.write);
-        self.due |= to > self.flush;
-        self.flush = self.flush.max(to);
+        if to > self.flush {
+            self.flush = to;
+            self.moved(self.awaited.flush || to == self.expected, now);
+        }
     }
 
-    /// Everything before `to` is visible to readers.
-    pub fn applied(&mut self, to: Lsn) {
-        self.due |= to > self.apply;
-        self.apply = self.apply.max(to);
+    /// Everything before `to` is visible to readers, as of now.
+    pub fn applied(&mut self, to: Lsn, now: Instant) {
+        if to > self.apply {
+            self.apply = to;
+            self.moved(self.awaited.apply || to >= self.expected, now);
+        }
+    }
+
+    fn moved(&mut self, due: bool, now: Instant) {
+        self.due |= due;
+        self.unreported_since.get_or_insert(now);
+    }
+
+    /// What to watch meanwhile: a position that moves there is to be told at once, one that moves less far can wait
+    /// for the next look.
+    pub fn next_positions(&self) -> NextPositions {
+        let after = |lsn: Lsn| Lsn(lsn.0.saturating_add(1));
+        let behind = |lsn: Lsn| (lsn < self.expected).then_some(self.expected);
+        let next = |awaited: bool, lsn: Lsn| if awaited { Some(after(lsn)) } else { behind(lsn) };
+        NextPositions {
+            write: self.awaited.write.then(|| after(self.write)),
+            flush: next(self.awaited.flush, self.flush),
+            apply: next(self.awaited.apply, self.apply),
+        }
     }
 
     /// What to do next. Ask again after each request was done.
@@ -157,15 +204,17 @@ impl ReceiverHalf {
             (_, None) => true,
             (None, Some(_)) => false,
         };
-        if self.due || overdue || ping {
+        let unreported = self.unreported_since.map(|since| since + UNREPORTED_MAX);
+        if self.due || overdue || ping || unreported.is_some_and(|until| now >= until) {
             self.due = false;
+            self.unreported_since = None;
             self.pinged |= ping;
             self.last_report = Some(now);
             return ReceiverRequest::Report(self.status(clock, ping));
         }
         let silent = if self.pinged { timeout } else { sign }.map(|after| self.last_heard + after);
         let report = interval.zip(self.last_report).map(|(interval, last)| last + interval);
-        ReceiverRequest::Wait { until: silent.into_iter().chain(report).min() }
+        ReceiverRequest::Wait { until: [silent, report, unreported].into_iter().flatten().min() }
     }
 
     /// The report as of now.
@@ -216,6 +265,10 @@ mod tests {
         PrimaryMessage::XLogData { start, end: Lsn(start.0 + 100), time: CLOCK, data }
     }
 
+    fn keepalive(reply_requested: bool, awaited: Awaited) -> PrimaryMessage {
+        PrimaryMessage::Keepalive { end: START, time: CLOCK, reply_requested, awaited }
+    }
+
     fn report(half: &mut ReceiverHalf, now: Instant) -> StandbyStatus {
         match half.next(now, CLOCK) {
             ReceiverRequest::Report(status) => status,
@@ -224,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_first_then_whenever_something_moved() {
+    fn reports_first_then_whenever_all_that_came_is_durable_or_visible() {
         let now = Instant::now();
         let mut half = half(now);
         assert_eq!(report(&mut half, now).flush, START);
@@ -235,11 +288,13 @@ mod tests {
         let (at, bytes) = half.received(data(START, b"abcd"), now).unwrap().unwrap();
         assert_eq!((at, bytes.as_ref()), (START, b"abcd".as_ref()));
         let end = Lsn(START.0 + 4);
-        half.wrote(end);
+        half.wrote(end, now);
+        // nobody waits for it
+        assert_eq!(half.next(now, CLOCK), ReceiverRequest::Wait { until: Some(now + UNREPORTED_MAX) });
+        half.flushed(end, now);
         let status = report(&mut half, now);
-        assert_eq!((status.write, status.flush), (end, START));
-        half.flushed(end);
-        half.applied(end);
+        assert_eq!((status.write, status.flush), (end, end));
+        half.applied(end, now);
         let status = report(&mut half, now);
         assert_eq!((status.flush, status.apply, status.reply_requested), (end, end, false));
         assert!(matches!(half.next(now, CLOCK), ReceiverRequest::Wait { .. }));
@@ -262,7 +317,7 @@ mod tests {
         let later = |seconds| now + Duration::from_secs(seconds);
         let mut half = half(now);
         report(&mut half, now);
-        let ask = PrimaryMessage::Keepalive { end: START, time: CLOCK, reply_requested: true };
+        let ask = keepalive(true, Awaited::default());
         half.received(ask, now).unwrap();
         assert!(!report(&mut half, now).reply_requested);
         for seconds in [10, 20] {
@@ -277,6 +332,24 @@ mod tests {
     #[test]
     #[should_panic(expected = "wrote only up to")]
     fn nothing_is_durable_that_was_not_written() {
-        half(Instant::now()).flushed(Lsn(START.0 + 1));
+        half(Instant::now()).flushed(Lsn(START.0 + 1), Instant::now());
+    }
+
+    #[test]
+    fn what_somebody_waits_for_is_reported_at_once() {
+        let now = Instant::now();
+        let mut half = half(now);
+        report(&mut half, now);
+        half.received(data(START, b"abcd"), now).unwrap();
+        half.received(keepalive(false, Awaited { write: true, ..Awaited::default() }), now).unwrap();
+        report(&mut half, now);
+        let (some, all) = (Lsn(START.0 + 2), Lsn(START.0 + 4));
+        let next = NextPositions { write: Some(Lsn(START.0 + 1)), flush: Some(all), apply: Some(all) };
+        assert_eq!(half.next_positions(), next);
+        half.wrote(some, now);
+        assert_eq!(report(&mut half, now).write, some);
+        half.flushed(some, now);
+        assert!(matches!(half.next(now, CLOCK), ReceiverRequest::Wait { .. }));
+        assert_eq!(report(&mut half, now + UNREPORTED_MAX).flush, some);
     }
 }

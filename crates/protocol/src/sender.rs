@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use walship_types::Lsn;
 
-use crate::{StandbyMessage, StandbyStatus};
+use crate::{Awaited, LagTracker, Lags, StandbyMessage, StandbyStatus};
 
 /// Most bytes of log in one message, as PostgreSQL sends them: large enough to carry
 /// the log at full speed, small enough that replies are looked at in between.
@@ -33,6 +33,8 @@ pub enum SenderRequest {
     Keepalive {
         /// Whether the receiver shall answer at once.
         reply_requested: bool,
+        /// What somebody waits for.
+        awaited: Awaited,
     },
     /// Everything of a timeline that was left is sent: send CopyDone.
     EndOfTimeline {
@@ -103,6 +105,9 @@ pub struct SenderHalf {
     timeout: Option<Duration>,
     pinged: bool,
     reply_owed: bool,
+    awaited: Awaited,
+    awaited_told: Awaited,
+    lag: LagTracker,
     stopping: bool,
     drain_pinged_at: Lsn,
     ending: Ending,
@@ -130,15 +135,24 @@ impl SenderHalf {
             timeout: timeout.filter(|t| !t.is_zero()),
             pinged: false,
             reply_owed: false,
+            awaited: Awaited::default(),
+            awaited_told: Awaited::default(),
+            lag: LagTracker::default(),
             stopping: false,
             drain_pinged_at: Lsn::INVALID,
             ending: Ending::Streaming,
         }
     }
 
-    /// The server's flush position moved.
-    pub fn flushed(&mut self, flush: Lsn) {
+    /// The server's flush position is `flush`, as of now.
+    pub fn flushed(&mut self, flush: Lsn, now: Instant) {
         self.flush = self.flush.max(flush);
+        self.lag.note(self.limit(), now);
+    }
+
+    /// What somebody waits for at the receiver, which is told when it changes.
+    pub fn set_awaited(&mut self, awaited: Awaited) {
+        self.awaited = awaited;
     }
 
     /// The timeline was left at `end` while it is being streamed. Nothing beyond `end`
@@ -173,6 +187,7 @@ impl SenderHalf {
         let StandbyMessage::Status(status) = message else { return Ok(()) };
         self.check(&status)?;
         self.peer = PeerPositions { write: status.write, flush: status.flush, apply: status.apply };
+        self.lag.reported(&self.peer, self.sent, now);
         self.reply_time = Some(status.time);
         self.reply_owed |= status.reply_requested;
         Ok(())
@@ -204,7 +219,7 @@ impl SenderHalf {
             }
             if !self.pinged && silence >= timeout / 2 {
                 self.pinged = true;
-                return SenderRequest::Keepalive { reply_requested: true };
+                return self.keepalive(true);
             }
         }
         if self.ending == Ending::Streaming
@@ -225,6 +240,11 @@ impl SenderHalf {
         self.peer
     }
 
+    /// How long after the server the receiver had it.
+    pub fn lags(&self) -> Lags {
+        self.lag.lags()
+    }
+
     /// The receiver's clock in its last report.
     pub fn reply_time(&self) -> Option<walship_types::Timestamp> {
         self.reply_time
@@ -243,9 +263,9 @@ impl SenderHalf {
     }
 
     fn stream(&mut self) -> Option<SenderRequest> {
-        if self.reply_owed {
+        if self.reply_owed || self.awaited != self.awaited_told {
             self.reply_owed = false;
-            return Some(SenderRequest::Keepalive { reply_requested: false });
+            return Some(self.keepalive(false));
         }
         let limit = self.limit();
         if self.sent < limit {
@@ -271,9 +291,14 @@ impl SenderHalf {
         }
         if self.drain_pinged_at < self.sent {
             self.drain_pinged_at = self.sent;
-            return Some(SenderRequest::Keepalive { reply_requested: true });
+            return Some(self.keepalive(true));
         }
         None
+    }
+
+    fn keepalive(&mut self, reply_requested: bool) -> SenderRequest {
+        self.awaited_told = self.awaited;
+        SenderRequest::Keepalive { reply_requested, awaited: self.awaited }
     }
 
     fn limit(&self) -> Lsn {
@@ -318,6 +343,10 @@ mod tests {
         StandbyMessage::Status(StandbyStatus { write, flush, apply, time, reply_requested: false })
     }
 
+    fn ask(reply_requested: bool) -> SenderRequest {
+        SenderRequest::Keepalive { reply_requested, awaited: Awaited::default() }
+    }
+
     fn half(flush: Lsn, now: Instant) -> SenderHalf {
         SenderHalf::new(START, flush, None, Some(Duration::from_secs(60)), now)
     }
@@ -333,7 +362,7 @@ mod tests {
         sender.sent(at(SEND_BYTES_MAX + 10));
         assert!(sender.caught_up());
         assert_eq!(sender.next(now), SenderRequest::Wait { until: Some(now + Duration::from_secs(30)) });
-        sender.flushed(at(SEND_BYTES_MAX + 12));
+        sender.flushed(at(SEND_BYTES_MAX + 12), now);
         assert!(matches!(sender.next(now), SenderRequest::Send { .. }));
     }
 
@@ -349,7 +378,7 @@ mod tests {
         let mut sender = half(at(100), now);
         // from an earlier connection
         assert_eq!(sender.received(status(START, at(100)), now), Ok(()));
-        sender.flushed(at(200));
+        sender.flushed(at(200), now);
         let refused = SenderViolation::AheadOfSent { what: "flush", found: at(150), sent: at(100) };
         assert_eq!(sender.received(status(START, at(150)), now), Err(refused));
         assert_eq!(sender.peer().flush, at(100));
@@ -361,11 +390,11 @@ mod tests {
         let mut sender = half(START, now);
         let later = |seconds| now + Duration::from_secs(seconds);
         assert_eq!(sender.next(later(29)), SenderRequest::Wait { until: Some(later(30)) });
-        assert_eq!(sender.next(later(30)), SenderRequest::Keepalive { reply_requested: true });
+        assert_eq!(sender.next(later(30)), ask(true));
         assert_eq!(sender.next(later(31)), SenderRequest::Wait { until: Some(later(60)) });
         sender.received(status(START, START), later(40)).unwrap();
         assert_eq!(sender.next(later(60)), SenderRequest::Wait { until: Some(later(70)) });
-        assert_eq!(sender.next(later(70)), SenderRequest::Keepalive { reply_requested: true });
+        assert_eq!(sender.next(later(70)), ask(true));
         let silence = Duration::from_secs(60);
         assert_eq!(sender.next(later(100)), SenderRequest::TimedOut { silence });
     }
@@ -402,7 +431,7 @@ mod tests {
         sender.stop();
         assert_eq!(sender.next(now), SenderRequest::Send { from: START, to: at(10) });
         sender.sent(at(10));
-        assert_eq!(sender.next(now), SenderRequest::Keepalive { reply_requested: true });
+        assert_eq!(sender.next(now), ask(true));
         assert!(matches!(sender.next(now), SenderRequest::Wait { .. }));
         sender.received(status(at(10), at(5)), now).unwrap();
         assert!(matches!(sender.next(now), SenderRequest::Wait { .. }));
@@ -417,7 +446,31 @@ mod tests {
         let (time, lsn) = (Timestamp(1), START);
         let ping = StandbyStatus { write: lsn, flush: lsn, apply: lsn, time, reply_requested: true };
         sender.received(StandbyMessage::Status(ping), now).unwrap();
-        assert_eq!(sender.next(now), SenderRequest::Keepalive { reply_requested: false });
+        assert_eq!(sender.next(now), ask(false));
         assert!(matches!(sender.next(now), SenderRequest::Send { .. }));
+    }
+
+    #[test]
+    fn what_is_waited_for_is_told_once_and_before_the_log() {
+        let now = Instant::now();
+        let mut sender = half(at(10), now);
+        let awaited = Awaited { apply: true, ..Awaited::default() };
+        sender.set_awaited(awaited);
+        assert_eq!(sender.next(now), SenderRequest::Keepalive { reply_requested: false, awaited });
+        assert!(matches!(sender.next(now), SenderRequest::Send { .. }));
+        sender.sent(at(10));
+        sender.set_awaited(awaited);
+        assert!(matches!(sender.next(now), SenderRequest::Wait { .. }));
+    }
+
+    #[test]
+    fn lag_counts_from_when_the_log_was_durable() {
+        let now = Instant::now();
+        let mut sender = half(START, now);
+        sender.flushed(at(10), now);
+        sender.sent(at(10));
+        let later = now + Duration::from_millis(30);
+        sender.received(status(at(10), at(5)), later).unwrap();
+        assert_eq!(sender.lags().write, Some(Duration::from_millis(30)));
     }
 }

@@ -65,10 +65,15 @@ impl StandbyNames {
         }
     }
 
-    /// A follower's place in the list, from 1, or `None` if it is not in it. With `ANY` all places are 1.
-    pub fn priority(&self, application_name: &str) -> Option<usize> {
+    /// The index of the name that a follower matches.
+    pub fn place(&self, application_name: &str) -> Option<usize> {
         let matches = |name: &String| name == "*" || name.eq_ignore_ascii_case(application_name);
-        let place = self.names.iter().position(matches)?;
+        self.names.iter().position(matches)
+    }
+
+    /// A follower's priority: its place in the list, from 1, or `None` if it is not in it. With `ANY` all places are 1.
+    pub fn priority(&self, application_name: &str) -> Option<usize> {
+        let place = self.place(application_name)?;
         Some(match self.method {
             StandbyMethod::First => place + 1,
             StandbyMethod::Any => 1,

@@ -283,10 +283,6 @@ impl Redo {
         let patience = Patience { deadline: None, cancel: &*cancel };
         let Some(replica) = self.replicas.get_mut(&id) else { return Ok(()) };
         let stop = ReplayStop { database: replica.name.clone(), id, lsn, problem };
-        tracing::error!(
-            sqlstate = "XX001", database = %stop.database, %lsn, hint = stop.hint(),
-            "{stop}"
-        );
         let settled = replica.roll_back().and_then(|()| replica.commit_batch(&patience));
         if let Err(error) = settled {
             tracing::error!(database = %stop.database, %error, "could not commit what was replayed before");

@@ -19,4 +19,4 @@ pub(crate) use files::{frame_checksum, remove_database, sqlite_wal_position};
 pub use restartpoint::Restartpoint;
 pub use start::RedoStart;
 pub(crate) use start::finish_drops;
-pub use worker::{ReplayOptions, ReplayStatus, ReplayWorker, RestartpointSink, StoppedDatabase};
+pub use worker::{PauseState, ReplayOptions, ReplayStatus, ReplayWorker, RestartpointSink, StoppedDatabase};

@@ -120,7 +120,6 @@ impl Redo {
         let hashes = Arc::new(TrackedHashes::new(scanned.hashes));
         hashes.lock().settle(false);
         let stop = ReplayStop { database: scanned.name.clone(), id, lsn, problem };
-        tracing::error!(sqlstate = "XX001", database = %scanned.name, %lsn, hint = stop.hint(), "{stop}");
         let replica = Replica::new((id, scanned.name), path, self.options.cache_kib, hashes, (lsn, None));
         self.replicas.insert(id, replica);
         self.visible = self.visible.min(lsn);

@@ -45,6 +45,17 @@ pub struct ReplayWorker {
     thread: JoinHandle<Result<Redo, RedoError>>,
 }
 
+/// Whether replay goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseState {
+    /// It does.
+    NotPaused,
+    /// It was told to pause, and is not at rest yet.
+    Requested,
+    /// It is at rest: nothing becomes visible.
+    Paused,
+}
+
 /// What the replay thread and those who watch it share.
 #[derive(Debug)]
 struct Shared {
@@ -54,6 +65,8 @@ struct Shared {
     /// Stop now, even while waiting for another program's lock.
     cancelled: AtomicBool,
     paused: AtomicBool,
+    /// Whether the thread has seen the pause, and does nothing.
+    at_rest: AtomicBool,
     min_apply_delay_micros: AtomicU64,
     status: Mutex<ReplayStatus>,
 }
@@ -92,6 +105,7 @@ impl ReplayWorker {
             stop_at: AtomicU64::new(u64::MAX),
             cancelled: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            at_rest: AtomicBool::new(false),
             min_apply_delay_micros: AtomicU64::new(micros(options.min_apply_delay)),
             status: Mutex::default(),
         });
@@ -131,9 +145,18 @@ impl ReplayWorker {
         self.shared.paused.store(false, Ordering::Release);
     }
 
-    /// Whether it was told to pause.
-    pub fn is_paused(&self) -> bool {
-        self.shared.paused.load(Ordering::Acquire)
+    /// Whether it was told to pause, and whether it has come to rest.
+    pub fn pause_state(&self) -> PauseState {
+        match (self.shared.is_paused(), self.shared.at_rest.load(Ordering::Acquire)) {
+            (false, _) => PauseState::NotPaused,
+            (true, false) => PauseState::Requested,
+            (true, true) => PauseState::Paused,
+        }
+    }
+
+    /// See [`set_min_apply_delay`](ReplayWorker::set_min_apply_delay).
+    pub fn min_apply_delay(&self) -> Duration {
+        Duration::from_micros(self.shared.min_apply_delay_micros.load(Ordering::Acquire))
     }
 
     /// Commits are replayed when they are at least this old.
@@ -165,6 +188,10 @@ impl ReplayWorker {
 }
 
 impl Shared {
+    fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
     fn stop_at(&self) -> Lsn {
         Lsn(self.stop_at.load(Ordering::Acquire))
     }
@@ -216,10 +243,8 @@ impl Replay {
 
     /// Takes in the next record, or waits for one.
     fn step(&mut self) -> Result<(), RedoError> {
-        if self.shared.paused.load(Ordering::Acquire) {
-            self.make_visible()?;
-            std::thread::sleep(PAUSE_POLL);
-            return Ok(());
+        if self.shared.is_paused() {
+            return self.rest();
         }
         // asked before reading: what is flushed meanwhile must not be waited for
         let flushed = self.source.positions().map_or(Lsn::INVALID, |positions| positions.flush.get());
@@ -260,21 +285,39 @@ impl Replay {
         Ok(())
     }
 
-    /// Waits until a commit is old enough to be replayed.
+    /// A moment of a pause.
+    fn rest(&mut self) -> Result<(), RedoError> {
+        self.make_visible()?;
+        self.shared.at_rest.store(true, Ordering::Release);
+        while self.shared.is_paused() && self.shared.stop_at() == Lsn::MAX {
+            std::thread::sleep(PAUSE_POLL);
+        }
+        self.shared.at_rest.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Waits until a commit is old enough to be replayed, and nothing is paused. A stop meanwhile leaves it alone: it
+    /// is still too young when this node starts again.
     fn delay(&mut self, record: &Record) -> Result<(), RedoError> {
         loop {
             let delay = Duration::from_micros(self.shared.min_apply_delay_micros.load(Ordering::Acquire));
-            if delay.is_zero() || self.shared.stop_at() == Lsn::INVALID {
+            if delay.is_zero() {
                 return Ok(());
+            }
+            if self.shared.cancelled.load(Ordering::Acquire) {
+                return Err(RedoError::Cancelled);
             }
             let lsn = record.lsn;
             let commit = walship_wal::payload::Commit::decode(&record.payload)
                 .map_err(|source| RedoError::Payload { lsn, source })?;
-            if Timestamp::now().since(commit.time) >= delay {
-                return Ok(());
+            match (Timestamp::now().since(commit.time) >= delay, self.shared.is_paused()) {
+                (true, false) => return Ok(()),
+                (true, true) => self.rest()?,
+                (false, _) => {
+                    self.make_visible()?;
+                    std::thread::sleep(PAUSE_POLL);
+                }
             }
-            self.make_visible()?;
-            std::thread::sleep(PAUSE_POLL);
         }
     }
 
@@ -330,7 +373,7 @@ impl Replay {
         let Some(positions) = self.source.positions() else { return };
         let deadline = Instant::now() + self.options.restartpoint_interval;
         let stop_at = || self.redo.taken() >= self.shared.stop_at();
-        let paused = || self.shared.paused.load(Ordering::Acquire) || positions.flush.get() < flushed;
+        let paused = || self.shared.is_paused() || positions.flush.get() < flushed;
         let next = Lsn(flushed.0.saturating_add(1));
         positions.flush.wait_blocking(next, Some(deadline), || stop_at() || paused());
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use walship_settings::StandbyNames;
@@ -17,6 +18,35 @@ pub enum SyncLevel {
     Flush,
     /// Readers there see it: `remote_apply`.
     Apply,
+}
+
+/// The levels at which commits wait, so that followers know what to report without delay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SyncLevels {
+    /// Some wait for [`SyncLevel::Write`].
+    pub write: bool,
+    /// Some wait for [`SyncLevel::Flush`].
+    pub flush: bool,
+    /// Some wait for [`SyncLevel::Apply`].
+    pub apply: bool,
+}
+
+/// A level that was asked for once stays so until the rule changes: a follower is not told anew for every commit.
+#[derive(Debug, Default)]
+struct Asked {
+    write: AtomicBool,
+    flush: AtomicBool,
+    apply: AtomicBool,
+}
+
+impl Asked {
+    fn of(&self, level: SyncLevel) -> &AtomicBool {
+        match level {
+            SyncLevel::Write => &self.write,
+            SyncLevel::Flush => &self.flush,
+            SyncLevel::Apply => &self.apply,
+        }
+    }
 }
 
 /// What was told of the followers last, so that only changes are told.
@@ -37,6 +67,7 @@ pub struct Synchronous {
     write: PositionWatch,
     flush: PositionWatch,
     apply: PositionWatch,
+    asked: Asked,
     // protects what the log was told; held for a comparison
     announced: Mutex<Announced>,
 }
@@ -49,6 +80,7 @@ impl Default for Synchronous {
             write: start(),
             flush: start(),
             apply: start(),
+            asked: Asked::default(),
             announced: Mutex::default(),
         }
     }
@@ -69,9 +101,37 @@ impl Synchronous {
         }
     }
 
+    /// A commit is going to wait at that level. Said before the commit is flushed, so that the senders, which wake up
+    /// then, tell the followers together with its log.
+    pub fn ask(&self, level: SyncLevel) {
+        let asked = self.asked.of(level);
+        if !asked.load(Ordering::Relaxed) {
+            asked.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What commits wait for at the followers of that name.
+    pub fn awaited(&self, follower: &str) -> SyncLevels {
+        match &*self.names.read() {
+            Some(names) if names.priority(follower).is_some() => {
+                let asked = |level| self.asked.of(level).load(Ordering::Relaxed);
+                let (write, flush) = (asked(SyncLevel::Write), asked(SyncLevel::Flush));
+                SyncLevels { write, flush, apply: asked(SyncLevel::Apply) }
+            }
+            _ => SyncLevels::default(),
+        }
+    }
+
     /// Puts a rule in force. The caller judges the followers by it afterwards.
     pub(crate) fn set_names(&self, names: Option<StandbyNames>) {
-        *self.names.write() = names.map(Arc::new);
+        let names = names.map(Arc::new);
+        let before = std::mem::replace(&mut *self.names.write(), names.clone());
+        if before == names {
+            return;
+        }
+        for asked in [&self.asked.write, &self.asked.flush, &self.asked.apply] {
+            asked.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Releases every commit that is in the log up to `end`: there is no rule any more. A commit that waits was

@@ -163,6 +163,10 @@ impl CatalogSource for MemorySource {
         Timestamp(0)
     }
 
+    fn synchronous(&self) -> Vec<super::SynchronousRow> {
+        Vec::new()
+    }
+
     fn replay_pause(&self) -> ReplayPause {
         self.state.lock().pause
     }

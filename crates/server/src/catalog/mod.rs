@@ -36,7 +36,7 @@ pub use rewrite::{RewrittenQuery, rewrite};
 pub use source::{
     ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ClientAddress,
     ControlRow, DatabaseRow, FailoverRow, FenceRow, NewSlot, NodeIdentity, Positions, PromotionRow,
-    ReceiverRow, ReplayPause, ReplicationRow, RoleRow, SlotRow, TURN_WAIT, WalStatistics,
+    ReceiverRow, ReplayPause, ReplicationRow, RoleRow, SlotRow, SynchronousRow, TURN_WAIT, WalStatistics,
 };
 pub use tables::{column_types, table_names};
 

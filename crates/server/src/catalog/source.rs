@@ -64,6 +64,9 @@ pub trait CatalogSource: Send + Sync {
         Ok(false)
     }
 
+    /// `walship_stat_synchronous`: the names of `synchronous_standby_names`, in order.
+    fn synchronous(&self) -> Vec<SynchronousRow>;
+
     /// Cancels the statement of another session; whether there is a session of that number.
     fn cancel(&self, pid: i32) -> Result<bool, SqlError>;
     /// Ends another session; whether there was one of that number.
@@ -343,6 +346,23 @@ impl DatabaseRow {
     pub fn is_shared_catalog(&self) -> bool {
         self.name == DatabaseName::shared_catalog().as_str()
     }
+}
+
+/// One name of `synchronous_standby_names`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SynchronousRow {
+    /// `FIRST` or `ANY`.
+    pub method: &'static str,
+    /// How many followers a commit waits for.
+    pub wanted: i32,
+    /// Its place in the list, from 1.
+    pub place: i32,
+    /// The name; `*` for every follower.
+    pub name: String,
+    /// How many connected followers it matches.
+    pub followers: i32,
+    /// What commits make of them: `sync`, `quorum`, `potential`, or `missing` if it matches none that counts.
+    pub state: &'static str,
 }
 
 /// Counters of the log, since the process started.

@@ -13,6 +13,7 @@ mod replication;
 mod roles;
 mod settings;
 mod statistics;
+mod synchronous;
 mod type_rows;
 mod usage;
 
@@ -56,6 +57,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Table> {
         cluster::TABLES,
         statistics::TABLES,
         failover::TABLES,
+        synchronous::TABLES,
         roles::TABLES,
         access::TABLES,
         type_rows::TABLES,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use walship_basebackup::BackupFile;
 use walship_node::{BackupProgress, SenderState};
 use walship_protocol::wire::ErrorFields;
-use walship_protocol::{PeerPositions, SlotName};
+use walship_protocol::{Awaited, Lags, PeerPositions, SlotName};
 use walship_types::{
     DatabaseId, Lsn, PageNo, SegmentNo, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp,
 };
@@ -123,6 +123,8 @@ pub struct SenderReport {
     pub sent: Lsn,
     /// What the receiver says of itself.
     pub peer: PeerPositions,
+    /// How long after this server it had the log.
+    pub lags: Lags,
     /// The receiver's clock when it said so.
     pub reply_time: Option<Timestamp>,
 }
@@ -134,6 +136,9 @@ pub trait SenderRow: Send + Sync {
 
     /// Shows how far the base backup is that this connection sends, until `None`.
     fn backing_up(&self, progress: Option<Arc<BackupProgress>>);
+
+    /// What commits wait for at this receiver.
+    fn awaited(&self) -> Awaited;
 }
 
 /// What READ_REPLICATION_SLOT and the views show of a slot.

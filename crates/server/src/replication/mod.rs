@@ -6,6 +6,7 @@ mod channel;
 mod databases;
 mod failover;
 mod fetch_backup;
+mod follower_events;
 mod host;
 mod log_source;
 mod pages;

@@ -20,6 +20,8 @@ pub(super) struct Serving<S> {
     pub(super) session: ReplicationSession,
     pub(super) host: Arc<dyn ReplicationHost>,
     pub(super) row: Box<dyn SenderRow>,
+    /// Whether the log was told why the connection ends.
+    pub(super) lost_told: bool,
 }
 
 /// What becomes of the connection after a command.
@@ -48,7 +50,7 @@ where
         Err(error) => return tell_and_close(&mut outbound, error.fatal()).await,
     };
     let pid = session.pid;
-    let mut serving = Serving { inbound, outbound, session, host: Arc::clone(&host), row };
+    let mut serving = Serving { inbound, outbound, session, host: Arc::clone(&host), row, lost_told: false };
     let mut result = serving.commands().await;
     if let Err(
         error @ (ConnectionError::Violation(_) | ConnectionError::Frame(_) | ConnectionError::Malformed(_)),
@@ -58,6 +60,13 @@ where
         result = tell_and_close(&mut serving.outbound, error).await;
     }
     host.slots().drop_temporary(pid);
+    if let Err(error) = &result
+        && !serving.lost_told
+        && !matches!(error, ConnectionError::Closed)
+    {
+        let (name, client) = (&serving.session.application_name, &serving.session.client);
+        tracing::warn!(event = "replication_ended", name, ?client, %error, "replication connection ended");
+    }
     result
 }
 

@@ -15,6 +15,7 @@ use walship_protocol::{
 use walship_types::{Lsn, TimelineId, Timestamp};
 
 use super::channel::{ConnectionError, Inbound};
+use super::follower_events::{FollowerEvents, reason};
 use super::host::{CheckedLog, LogSource, LogWait, SenderReport, ServerPhase, SlotUse};
 use super::serve::{After, Serving, blocking, phase_reached};
 
@@ -36,8 +37,9 @@ pub(super) async fn start_replication<S: AsyncRead + AsyncWrite + Send>(
     start: Lsn,
     timeline: Option<TimelineId>,
 ) -> Result<After, ConnectionError> {
-    let slot = match slot.map(|name| serving.host.slots().acquire(&name, serving.session.pid)).transpose() {
-        Ok(slot) => slot,
+    let acquired = slot.as_ref().map(|name| serving.host.slots().acquire(name, serving.session.pid));
+    let slot_use = match acquired.transpose() {
+        Ok(slot_use) => slot_use,
         Err(error) => {
             serving.outbound.refuse(&error);
             return Ok(After::Continue);
@@ -59,9 +61,11 @@ pub(super) async fn start_replication<S: AsyncRead + AsyncWrite + Send>(
     }
     let now = Instant::now();
     let half = SenderHalf::new(start, log.flushed(), end, serving.host.wal_sender_timeout(), now);
-    let bytes = None;
-    let stream = Stream { serving, slot, log, bytes, half, timeline, start, caught_up_once: false };
-    stream.run().await
+    let events = FollowerEvents::connected(&serving.session, start, timeline, slot.as_ref());
+    let mut stream = Stream { serving, slot: slot_use, log, bytes: None, half, timeline, events };
+    let result = stream.run().await;
+    stream.ended(&result);
+    result
 }
 
 /// Where the timeline ends for the one who asked; `None` for the node's own.
@@ -128,12 +132,11 @@ struct Stream<'a, S> {
     bytes: Option<Box<dyn CheckedLog>>,
     half: SenderHalf,
     timeline: TimelineId,
-    start: Lsn,
-    caught_up_once: bool,
+    events: FollowerEvents,
 }
 
 impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
-    async fn run(mut self) -> Result<After, ConnectionError> {
+    async fn run(&mut self) -> Result<After, ConnectionError> {
         let mut phase = self.serving.host.phase();
         let mut left = false;
         loop {
@@ -145,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
             self.look_at_log();
             self.report(*phase.borrow());
             if self.slot.as_ref().is_some_and(|slot| slot.is_lost()) {
-                return self.end_with(slot_lost()).await;
+                return Ok(self.end_with(&slot_lost()));
             }
             match self.half.next(Instant::now()) {
                 SenderRequest::Send { from, to } => {
@@ -163,14 +166,15 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
                             self.put_log(from, &data);
                             self.flush().await?;
                         }
-                        Err(error) => return self.end_with(error).await,
+                        Err(error) => return Ok(self.end_with(&error)),
                     }
                 }
-                SenderRequest::Keepalive { reply_requested } => {
+                SenderRequest::Keepalive { reply_requested, awaited } => {
                     let message = PrimaryMessage::Keepalive {
                         end: self.log.flushed(),
                         time: Timestamp::now(),
                         reply_requested,
+                        awaited,
                     };
                     put_copy_data(&mut self.serving.outbound.buffer, &message.encode());
                     self.flush().await?;
@@ -182,6 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
                 }
                 SenderRequest::AnswerDone => put_copy_done(&mut self.serving.outbound.buffer),
                 SenderRequest::Finished => {
+                    self.events.left(self.half.sent_position(), &self.half.peer());
                     finish(self.serving, self.timeline, left);
                     return Ok(After::Continue);
                 }
@@ -205,14 +210,17 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
         {
             self.half.timeline_left(end);
         }
-        self.half.flushed(flushed);
+        self.half.flushed(flushed, Instant::now());
         self.half.set_timeout(self.serving.host.wal_sender_timeout());
+        self.half.set_awaited(self.serving.row.awaited());
     }
 
     fn report(&mut self, phase: ServerPhase) {
-        self.caught_up_once |= self.half.caught_up();
+        if self.half.caught_up() {
+            self.events.caught_up(self.half.sent_position());
+        }
         let state = match phase {
-            ServerPhase::Running if self.caught_up_once => SenderState::Streaming,
+            ServerPhase::Running if self.events.has_caught_up() => SenderState::Streaming,
             ServerPhase::Running => SenderState::Catchup,
             ServerPhase::Draining | ServerPhase::Stopping => SenderState::Stopping,
         };
@@ -220,6 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
             state,
             sent: self.half.sent_position(),
             peer: self.half.peer(),
+            lags: self.half.lags(),
             reply_time: self.half.reply_time(),
         });
     }
@@ -247,7 +256,8 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
     }
 
     /// The stream is not ended but the server is gone: receivers try again.
-    async fn drained(self) -> Result<After, ConnectionError> {
+    async fn drained(&mut self) -> Result<After, ConnectionError> {
+        self.events.drained(self.half.sent_position());
         put_command_complete(&mut self.serving.outbound.buffer, "COPY 0");
         self.serving.outbound.flush().await?;
         self.serving.outbound.close().await;
@@ -306,13 +316,22 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
         Ok(())
     }
 
-    async fn end_with(self, error: ErrorFields) -> Result<After, ConnectionError> {
-        tracing::warn!(
-            follower = %self.serving.session.application_name, start = %self.start,
-            sent = %self.half.sent_position(), "streaming ended: {}", error.message
-        );
-        self.serving.outbound.refuse(&error);
-        Ok(After::Continue)
+    fn end_with(&mut self, error: &ErrorFields) -> After {
+        let what = format!("streaming ended: {}", error.message);
+        self.events.lost(&what, self.half.sent_position(), &self.half.peer());
+        self.serving.outbound.refuse(error);
+        After::Continue
+    }
+
+    /// What the log has not been told of the end yet.
+    fn ended(&mut self, result: &Result<After, ConnectionError>) {
+        let told = match result {
+            Ok(After::Close) => "this server is stopping".to_owned(),
+            Ok(After::Continue) => return,
+            Err(error) => reason(error),
+        };
+        self.serving.lost_told = true;
+        self.events.lost(&told, self.half.sent_position(), &self.half.peer());
     }
 }
 

@@ -68,11 +68,16 @@ impl Node {
                     tracing::error!(%error, "could not reload the settings");
                     return None;
                 }
+                let rule = self.senders.synchronous().names();
                 let reload = walship_settings::reload(&self.settings, loaded);
                 self.reload_access();
                 *self.settings_loaded.lock() = walship_types::Timestamp::now();
                 self.judge_by_settings();
                 self.archiver.poke();
+                if self.senders.synchronous().names() != rule {
+                    self.warn_of_missing_names();
+                }
+                self.delay_by_settings();
                 tracing::info!(event = "reload", "settings were read again");
                 Some(reload)
             }

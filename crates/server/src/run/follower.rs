@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use walship_disk::SharedDisk;
 use walship_engine::Databases;
@@ -7,8 +8,9 @@ use walship_engine::redo::{
 };
 use walship_node::{ControlDatabase, ControlFile, ControlState, DataDirectory, Slots};
 use walship_settings::{Settings, Typed as _};
-use walship_types::Lsn;
-use walship_wal::{Next, WalConfig, WalSink, WalSource};
+use walship_types::{Lsn, Timestamp};
+use walship_wal::payload::Commit;
+use walship_wal::{Next, RecordKind, WalConfig, WalSink, WalSource};
 
 use super::checkpointer::release_log;
 use super::leader::{engine_options, recover_log, wal_config};
@@ -68,6 +70,27 @@ pub(crate) fn start_replay(node: &Arc<Node>) -> Result<(), Failure> {
     };
     let control = node.control.get();
     let end = end_of_records(&log.source, control.redo)?;
+    let delay = node.settings().duration("recovery_min_apply_delay");
+    let due = if delay.is_zero() { end } else { end_of_due(&log.source, &control, delay)? };
+    let mut redo = replay_to(node, &log.source, &control, due)?;
+    if due < end && redo.stopped().next().is_some() {
+        // the delay is longer than it was, or the clock was set back: readers have seen more than is due
+        tracing::warn!(%due, %end, "replaying all of the log, although recovery_min_apply_delay would hold some of it back");
+        drop(redo);
+        redo = replay_to(node, &log.source, &control, end)?;
+    }
+    let end = redo.taken();
+    tracing::info!(redo = %control.redo, replayed = %redo.visible(), "consistent recovery state reached");
+    retire_label(&node.directory)?;
+    node.control.update(|control| {
+        control.state = ControlState::InRecovery;
+        control.minimum_recovery = control.minimum_recovery.max(end);
+    })?;
+    replay_on(node, log, redo)
+}
+
+/// Brings the databases to `end`.
+fn replay_to(node: &Arc<Node>, source: &WalSource, control: &ControlFile, end: Lsn) -> Result<Redo, Failure> {
     let options = RedoOptions::new(node.directory.base(), node.system_id);
     let catalog =
         ReplicaCatalog { databases: Arc::clone(&node.databases), backends: Arc::clone(&node.backends) };
@@ -79,14 +102,48 @@ pub(crate) fn start_replay(node: &Arc<Node>) -> Result<(), Failure> {
     };
     let phase = node.phase.subscribe();
     let cancel = Arc::new(move || *phase.borrow() != crate::replication::ServerPhase::Running);
-    let redo = Redo::start(options, Arc::new(catalog), &log.source, &start, cancel).map_err(Failure::new)?;
-    tracing::info!(redo = %control.redo, replayed = %redo.visible(), "consistent recovery state reached");
-    retire_label(&node.directory)?;
-    node.control.update(|control| {
-        control.state = ControlState::InRecovery;
-        control.minimum_recovery = control.minimum_recovery.max(end);
-    })?;
-    replay_on(node, log, redo)
+    Redo::start(options, Arc::new(catalog), source, &start, cancel).map_err(Failure::new)
+}
+
+/// Up to where a delayed follower replays before it lets readers in: what they saw before was old enough then, and
+/// is now.
+fn end_of_due(source: &WalSource, control: &ControlFile, delay: Duration) -> Result<Lsn, Failure> {
+    let now = Timestamp::now();
+    let mut reader = source.reader(control.redo);
+    let mut end = control.redo;
+    loop {
+        let record = match reader.next()? {
+            Next::Record(record) => record,
+            Next::End(end) => return Ok(end.at),
+        };
+        if record.kind == RecordKind::Commit && end >= control.minimum_recovery {
+            let commit = Commit::decode(&record.payload)
+                .map_err(|error| Failure::new(format!("invalid commit record at {}: {error}", record.lsn)))?;
+            if now.since(commit.time) < delay {
+                return Ok(end);
+            }
+        }
+        end = record.end;
+    }
+}
+
+impl Node {
+    /// Puts `recovery_min_apply_delay` in force. What readers have seen until now stays the least that a restart
+    /// shows, however much longer the delay is from here on.
+    pub(crate) fn delay_by_settings(&self) {
+        let NodeLog::Follower(FollowerLog { replay: Some(replay), .. }) = self.log() else { return };
+        let delay = self.settings().duration("recovery_min_apply_delay");
+        if delay == replay.min_apply_delay() {
+            return;
+        }
+        replay.set_min_apply_delay(delay);
+        let seen = replay.visible().get();
+        let noted =
+            self.control.update(|control| control.minimum_recovery = control.minimum_recovery.max(seen));
+        if let Err(error) = noted {
+            tracing::error!(%error, "could not note how far readers have seen");
+        }
+    }
 }
 
 /// Starts the replay thread, which goes on where `redo` is.
@@ -153,7 +210,7 @@ pub(crate) fn apply_restartpoint(control: &mut ControlFile, point: &Restartpoint
     control.timeline = control.timeline.max(point.timeline);
     control.redo = point.redo;
     control.checkpoint = point.checkpoint_lsn;
-    control.checkpoint_time = walship_types::Timestamp::now();
+    control.checkpoint_time = Timestamp::now();
     control.minimum_recovery = point.as_of;
     control.known_flush = point.as_of;
     control.next_database_id = point.next_database_id;

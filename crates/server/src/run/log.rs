@@ -1,7 +1,8 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use walship_engine::redo::{ReplayStatus, ReplayWorker};
+use walship_engine::redo::{PauseState, ReplayStatus, ReplayWorker};
 use walship_types::{Lsn, TimelineHistory};
 use walship_wal::{PositionWatch, Recycler, WalError, WalPositions, WalSource, WalWriter};
 
@@ -46,8 +47,20 @@ impl Replay {
         self.worker.lock().as_ref().map(ReplayWorker::status).unwrap_or_default()
     }
 
-    pub(crate) fn is_paused(&self) -> bool {
-        self.worker.lock().as_ref().is_some_and(ReplayWorker::is_paused)
+    pub(crate) fn pause_state(&self) -> PauseState {
+        self.worker.lock().as_ref().map_or(PauseState::NotPaused, ReplayWorker::pause_state)
+    }
+
+    /// See [`set_min_apply_delay`](Replay::set_min_apply_delay).
+    pub(crate) fn min_apply_delay(&self) -> Duration {
+        self.worker.lock().as_ref().map(ReplayWorker::min_apply_delay).unwrap_or_default()
+    }
+
+    /// Commits are replayed when they are at least this old.
+    pub(crate) fn set_min_apply_delay(&self, delay: Duration) {
+        if let Some(worker) = self.worker.lock().as_ref() {
+            worker.set_min_apply_delay(delay);
+        }
     }
 
     pub(crate) fn set_paused(&self, paused: bool) {

@@ -10,7 +10,7 @@ use walship_archive::Archive;
 use walship_node::slot_name_for;
 use walship_protocol::{Conninfo, SlotName};
 use walship_settings::{Settings, Typed as _};
-use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId};
+use walship_types::{SegmentSize, SystemId, TimelineHistory, TimelineId};
 use walship_wal::{PositionWatch, WalSink, write_history};
 
 use super::Failure;
@@ -154,9 +154,8 @@ impl ReceiverHost for Arc<Node> {
         format!("unknown to its follower {}", super::fence::own_name(self))
     }
 
-    fn replay(&self) -> Arc<PositionWatch> {
-        // nothing is visible before replay has started
-        self.log().replay().unwrap_or_else(|| Arc::new(PositionWatch::new(Lsn::INVALID)))
+    fn replay(&self) -> Option<Arc<PositionWatch>> {
+        self.log().replay()
     }
 
     fn is_own_client(&self, address: SocketAddr) -> bool {

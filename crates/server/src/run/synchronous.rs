@@ -1,9 +1,10 @@
-use walship_node::SyncLevel;
-use walship_settings::{StandbyNames, SynchronousCommit, Typed as _};
+use walship_node::{SenderState, SyncLevel, SyncState};
+use walship_settings::{StandbyMethod, StandbyNames, SynchronousCommit, Typed as _};
 use walship_types::Lsn;
 use walship_wal::WaitOutcome;
 
 use super::Node;
+use crate::catalog::SynchronousRow;
 use crate::sql::{CancelReason, EndReason, SessionStart, SqlError, SqlState};
 
 const LOCALLY_COMMITTED: &str =
@@ -21,6 +22,53 @@ impl Node {
         self.senders.set_synchronous(names, || self.log().positions().insert.get());
     }
 
+    /// Each name of the rule, with what there is of it.
+    pub(crate) fn synchronous_names(&self) -> Vec<SynchronousRow> {
+        let Some(rule) = self.senders.synchronous().names() else { return Vec::new() };
+        let standings = self.senders.standings();
+        let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        let rows = rule.names.iter().enumerate().map(|(place, name)| {
+            let streams = |state| !matches!(state, SenderState::Startup | SenderState::Backup);
+            let connected = standings.iter().filter(|(row, _)| streams(row.state));
+            let matching = connected.filter(|(row, _)| rule.place(&row.application_name) == Some(place));
+            let states: Vec<SyncState> = matching.map(|(_, standing)| standing.state).collect();
+            let best = states.iter().copied().max().filter(|state| *state != SyncState::Async);
+            SynchronousRow {
+                method: match rule.method {
+                    StandbyMethod::First => "FIRST",
+                    StandbyMethod::Any => "ANY",
+                },
+                wanted: number(rule.count),
+                place: number(place + 1),
+                name: name.clone(),
+                followers: number(states.len()),
+                state: best.map_or("missing", SyncState::as_str),
+            }
+        });
+        rows.collect()
+    }
+
+    /// Says which names of a rule that was just put in force match nobody, so that a slip of the pen is seen.
+    pub(crate) fn warn_of_missing_names(&self) {
+        for row in self.synchronous_names().into_iter().filter(|row| row.followers == 0) {
+            let (name, place) = (row.name, row.place);
+            tracing::warn!(
+                event = "synchronous_name_unmatched",
+                name,
+                place,
+                hint = "pg_stat_replication.application_name shows how followers call themselves",
+                "no connected follower matches \"{name}\" in synchronous_standby_names"
+            );
+        }
+    }
+
+    /// Lets followers know what a commit is about to wait for.
+    pub(crate) fn ask_followers(&self, commit: SynchronousCommit) {
+        if let Some(level) = level_of(commit) {
+            self.senders.synchronous().ask(level);
+        }
+    }
+
     /// Waits until the synchronous followers have a commit, which is durable here already.
     ///
     /// As in PostgreSQL, a cancel ends the wait with a warning and not the commit, `statement_timeout` does not count,
@@ -31,12 +79,7 @@ impl Node {
         commit: SynchronousCommit,
         start: &SessionStart,
     ) -> Result<(), SqlError> {
-        let level = match commit {
-            SynchronousCommit::Off | SynchronousCommit::Local => return Ok(()),
-            SynchronousCommit::RemoteWrite => SyncLevel::Write,
-            SynchronousCommit::On => SyncLevel::Flush,
-            SynchronousCommit::RemoteApply => SyncLevel::Apply,
-        };
+        let Some(level) = level_of(commit) else { return Ok(()) };
         let synchronous = self.senders.synchronous();
         let released = synchronous.released(level);
         if synchronous.names().is_none() || released.get() >= lsn {
@@ -63,5 +106,14 @@ impl Node {
             )
             .with_detail(LOCALLY_COMMITTED)),
         }
+    }
+}
+
+fn level_of(commit: SynchronousCommit) -> Option<SyncLevel> {
+    match commit {
+        SynchronousCommit::Off | SynchronousCommit::Local => None,
+        SynchronousCommit::RemoteWrite => Some(SyncLevel::Write),
+        SynchronousCommit::On => Some(SyncLevel::Flush),
+        SynchronousCommit::RemoteApply => Some(SyncLevel::Apply),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use walship_node::BackupProgress;
+use walship_protocol::Awaited;
 use walship_protocol::SlotName;
 use walship_protocol::wire::ErrorFields;
 use walship_server::replication::{SenderReport, SenderRow, SlotPosition, SlotStore, SlotUse};
@@ -101,6 +102,10 @@ impl SenderRow for Row {
     }
 
     fn backing_up(&self, _progress: Option<Arc<BackupProgress>>) {}
+
+    fn awaited(&self) -> Awaited {
+        Awaited::default()
+    }
 }
 
 impl Drop for Row {

@@ -51,8 +51,8 @@ impl ReceiverHost for Follower {
         })
     }
 
-    fn replay(&self) -> Arc<PositionWatch> {
-        Arc::clone(&self.replay)
+    fn replay(&self) -> Option<Arc<PositionWatch>> {
+        Some(Arc::clone(&self.replay))
     }
 
     fn write_history(&self, _history: &TimelineHistory) -> Result<(), ReceiverError> {

@@ -3,7 +3,7 @@
 //! before it is answered (`fsync = on`, `synchronous_commit = on`).
 //!
 //! `--quick` takes short looks instead of measuring; it is for trying the program out.
-//! `--rewind` measures only that.
+//! Other arguments are names of parts (`synchronous`, `rewind`, ...): only these are measured.
 
 mod access;
 mod base_backup;
@@ -14,8 +14,10 @@ mod rate;
 mod replay;
 mod rewind;
 mod snapshot;
+mod synchronous;
 mod table;
 mod views;
+mod visible;
 
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ struct Systems<'a> {
     leader: Node,
     follower: Node,
     postgres: Oracle,
-    _standby: Oracle,
+    standby: Oracle,
 }
 
 fn main() {
@@ -64,28 +66,62 @@ fn main() {
             backup_rows: 1_000_000,
         }
     };
-    if std::env::args().any(|argument| argument == "--base-backup") {
-        return base_backup::measure(effort);
+    let parts: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|name| name == part);
+    if PAIRED_PARTS.iter().any(|part| wanted(part)) {
+        measure_pairs(effort, wanted);
     }
-    if std::env::args().any(|argument| argument == "--rewind") {
-        return rewind::measure(effort).print("an old leader comes back");
+    if wanted("failover") {
+        failover::measure(effort).print("change of roles: how long writers wait");
     }
+    if wanted("access") {
+        access::measure(effort).print("what TLS and SCRAM cost");
+    }
+    if wanted("views") {
+        views::measure(effort).print("views of a leader with 20 followers");
+    }
+    if wanted("base_backup") {
+        base_backup::measure(effort);
+    }
+    if wanted("rewind") {
+        rewind::measure(effort).print("an old leader comes back");
+    }
+}
+
+/// The parts that two leaders with a follower each are measured in, one after the other.
+const PAIRED_PARTS: [&str; 7] =
+    ["rate", "synchronous", "visible", "log_bytes", "replay", "snapshot", "memory"];
+
+fn measure_pairs(effort: Effort, wanted: impl Fn(&str) -> bool) {
     let lab = Lab::new();
     let postgres = Oracle::start(lab.path(), &["max_connections=200", "fsync=on", "synchronous_commit=on"]);
     let standby = postgres.standby(lab.path(), &["max_connections=200"]);
     let leader = lab.leader_with(&["-c", "max_connections=200"]);
     let follower = lab.follower(&leader);
-    let mut systems = Systems { lab: &lab, leader, follower, postgres, _standby: standby };
+    let mut systems = Systems { lab: &lab, leader, follower, postgres, standby };
 
-    rate::measure(&systems, effort).print("commits per second: single-row inserts, pgbench -M prepared");
-    log_bytes::measure(&systems, effort).print("log bytes per transaction");
-    replay::measure(&mut systems, effort).print("replay: a follower that was away catches up");
-    snapshot::measure(&systems, effort).print("snapshot: a new follower's base backup");
-    failover::measure(effort).print("change of roles: how long writers wait");
-    memory::measure(&mut systems).print("peak memory of the whole run");
-    access::measure(effort).print("what TLS and SCRAM cost");
-    views::measure(effort).print("views of a leader with 20 followers");
-    drop(systems);
-    base_backup::measure(effort);
-    rewind::measure(effort).print("an old leader comes back");
+    if wanted("rate") || wanted("replay") {
+        rate::measure(&systems, effort).print("commits per second: single-row inserts, pgbench -M prepared");
+    }
+    if wanted("synchronous") {
+        synchronous::measure(&systems, effort)
+            .print("commits at each level of synchronous_commit, one synchronous follower each");
+    }
+    if wanted("visible") {
+        visible::measure(&systems, effort)
+            .print("from the leader's acknowledgement to readers of an asynchronous follower");
+    }
+    if wanted("log_bytes") {
+        log_bytes::measure(&systems, effort).print("log bytes per transaction");
+    }
+    if wanted("replay") {
+        replay::measure(&mut systems, effort).print("replay: a follower that was away catches up");
+    }
+    if wanted("snapshot") {
+        snapshot::measure(&systems, effort).print("snapshot: a new follower's base backup");
+    }
+    if wanted("memory") {
+        memory::measure(&mut systems).print("peak memory of the whole run");
+    }
 }

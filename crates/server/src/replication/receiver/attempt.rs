@@ -125,7 +125,7 @@ impl Attempt<'_> {
             timeout: settings.timeout,
             sign_interval: settings.sign_interval,
         };
-        let applied = self.host.replay().get();
+        let applied = self.host.replay().map_or(Lsn::INVALID, |replay| replay.get());
         let half = ReceiverHalf::new(start, applied, options, Instant::now());
         (self.report.start, self.report.timeline) = (start, Some(timeline));
         let command =

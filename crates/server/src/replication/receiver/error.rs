@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use walship_archive::ArchiveError;
 use walship_client::ClientError;
+use walship_protocol::wire::SqlState;
 use walship_protocol::{ConninfoError, MessageError, ReceiverViolation, TargetError};
 use walship_types::{HistoryError, Lsn, SegmentSize, SystemId, TimelineId};
 use walship_wal::WalError;
@@ -147,6 +148,9 @@ pub enum ReceiverError {
     Node(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// Most often two followers were given one name.
+const OWN_NAME: &str = "each follower needs a name of its own (--name), from which its slot takes its own, or a slot of its own (--slot)";
+
 impl ReceiverError {
     /// Whether the slot that this node uses on its sender has lost the log that it was to
     /// keep: once the node has that log from elsewhere, a new slot will do.
@@ -178,7 +182,11 @@ impl ReceiverError {
                 Some("bring that file into the archive anew, from a server's pg_wal or another archive".to_owned())
             }
             ReceiverError::Archive(error) => error.hint().map(str::to_owned),
-            ReceiverError::Client(error) => error.server().and_then(|error| error.hint.clone()),
+            ReceiverError::Client(error) => {
+                let error = error.server()?;
+                let taken = || error.sqlstate == SqlState::OBJECT_IN_USE;
+                error.hint.clone().or_else(|| taken().then(|| OWN_NAME.to_owned()))
+            }
             _ => None,
         }
     }

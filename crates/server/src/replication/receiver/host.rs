@@ -93,8 +93,8 @@ pub trait ReceiverHost: Send + Sync + 'static {
         "unknown".to_owned()
     }
 
-    /// What is visible to readers here.
-    fn replay(&self) -> Arc<PositionWatch>;
+    /// What is visible to readers here; `None` before replay has started.
+    fn replay(&self) -> Option<Arc<PositionWatch>>;
 
     /// Whether a session of this node's own has this client address: then the host at the
     /// other end is this node itself.

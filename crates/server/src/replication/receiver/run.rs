@@ -164,8 +164,8 @@ impl Complaint {
             return;
         }
         match error.hint() {
-            Some(hint) => tracing::warn!(hint, "{what}: {text}"),
-            None => tracing::warn!("{what}: {text}"),
+            Some(hint) => tracing::warn!(event = "streaming_stopped", hint, "{what}: {text}"),
+            None => tracing::warn!(event = "streaming_stopped", "{what}: {text}"),
         }
         self.last = Some((text, Instant::now()));
     }

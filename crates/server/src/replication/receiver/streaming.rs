@@ -1,17 +1,20 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use walship_client::{Connection, Event, QueryResult};
 use walship_node::ReceiverStatus;
 use walship_protocol::wire::CopyDirection;
-use walship_protocol::{PrimaryMessage, ReceiverHalf, ReceiverRequest, StandbyMessage};
+use walship_protocol::{NextPositions, PrimaryMessage, ReceiverHalf, ReceiverRequest, StandbyMessage};
 use walship_types::{Lsn, TimelineId, Timestamp};
-use walship_wal::{WaitOutcome, WalPositions};
+use walship_wal::{PositionWatch, WaitOutcome, WalPositions};
 
 use super::ReceiverError;
 use super::host::{ReceiverHost, ReceiverReport};
 use super::log_thread::LogCommand;
+
+/// How often to look whether replay has started.
+const REPLAY_LOOK: Duration = Duration::from_millis(100);
 
 /// Where the sender's timeline went on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,18 +61,22 @@ impl Streaming<'_> {
     /// Inside the copy stream.
     async fn stream(&mut self) -> Result<(), ReceiverError> {
         loop {
+            let now = Instant::now();
             // in this order: both move meanwhile, and what is flushed was written before
             let flushed = self.positions.flush.get();
             let written = self.positions.write.get();
-            self.half.wrote(written.min(self.half.expected()));
-            self.half.flushed(flushed.min(self.half.expected()));
-            self.half.applied(self.host.replay().get());
+            self.half.wrote(written.min(self.half.expected()), now);
+            self.half.flushed(flushed.min(self.half.expected()), now);
+            let replay = self.host.replay();
+            if let Some(replay) = &replay {
+                self.half.applied(replay.get(), now);
+            }
             // after the positions were read: whoever was promised has heard of all that is reported
             let found = self.report.timeline.unwrap_or(TimelineId::FIRST);
             if let Some(wanted) = self.host.oldest_timeline().filter(|&wanted| found < wanted) {
                 return Err(ReceiverError::Pledged { wanted, found });
             }
-            let until = match self.half.next(Instant::now(), Timestamp::now()) {
+            let until = match self.half.next(now, Timestamp::now()) {
                 ReceiverRequest::Report(status) => {
                     self.connection.send_status(&StandbyMessage::Status(status)).await?;
                     continue;
@@ -77,8 +84,10 @@ impl Streaming<'_> {
                 ReceiverRequest::TimedOut { silence } => return Err(ReceiverError::TimedOut(silence)),
                 ReceiverRequest::Wait { until } => until,
             };
-            let now = self.half.status(Timestamp::now(), false);
-            let replay = self.host.replay();
+            // replay that has not started tells nobody when it does
+            let look = replay.is_none().then(|| now + REPLAY_LOOK);
+            let until = until.into_iter().chain(look).min();
+            let next = self.half.next_positions();
             tokio::select! {
                 event = self.connection.next(), if self.pending.is_none() => match event? {
                     Event::Data(data) => self.take(data)?,
@@ -95,12 +104,12 @@ impl Streaming<'_> {
                     };
                     room.send(LogCommand::Write(lsn, bytes));
                 }
-                outcome = moved(self.positions, now.write, now.flush) => {
+                outcome = moved(self.positions, &next) => {
                     if outcome == WaitOutcome::Closed {
                         return Err(self.log_failed());
                     }
                 }
-                _ = replay.reached(after(now.apply)), if replay.closed_reason().is_none() => {}
+                () = replayed(replay.as_deref(), next.apply) => {}
                 () = sleep_until(until) => {}
             }
         }
@@ -110,7 +119,7 @@ impl Streaming<'_> {
         let message = PrimaryMessage::decode(data)?;
         if self.report.last_message_received.is_none() {
             let (host, start) = (self.connection.host(), self.half.expected());
-            tracing::info!(%host, %start, "started streaming");
+            tracing::info!(event = "streaming_started", %host, %start, "started streaming from {host} at {start}");
         }
         self.pending = self.half.received(message, Instant::now())?;
         self.report.last_message_sent = self.half.sender_time();
@@ -127,8 +136,9 @@ impl Streaming<'_> {
         if self.positions.flush.reached(end).await != WaitOutcome::Reached {
             return Err(self.log_failed());
         }
-        self.half.wrote(end);
-        self.half.flushed(end);
+        let now = Instant::now();
+        self.half.wrote(end, now);
+        self.half.flushed(end, now);
         let status = self.half.status(Timestamp::now(), false);
         self.connection.send_status(&StandbyMessage::Status(status)).await?;
         self.connection.send_copy_done().await?;
@@ -142,16 +152,28 @@ impl Streaming<'_> {
     }
 }
 
-fn after(lsn: Lsn) -> Lsn {
-    Lsn(lsn.0.saturating_add(1))
+/// Ends when something is written or durable that is to be told at once, or nothing ever will be.
+async fn moved(positions: &WalPositions, next: &NextPositions) -> WaitOutcome {
+    // a log that fails closes this one
+    let flush = positions.flush.reached(next.flush.unwrap_or(Lsn::MAX));
+    match next.write {
+        None => flush.await,
+        Some(write) => tokio::select! {
+            outcome = positions.write.reached(write) => outcome,
+            outcome = flush => outcome,
+        },
+    }
 }
 
-/// Ends when something more is written or durable than was known.
-async fn moved(positions: &WalPositions, write: Lsn, flush: Lsn) -> WaitOutcome {
-    tokio::select! {
-        outcome = positions.write.reached(after(write)) => outcome,
-        outcome = positions.flush.reached(after(flush)) => outcome,
+/// Ends when something is visible that is to be told at once.
+async fn replayed(replay: Option<&PositionWatch>, next: Option<Lsn>) {
+    if let Some((replay, next)) = replay.zip(next)
+        && replay.reached(next).await == WaitOutcome::Reached
+    {
+        return;
     }
+    // replay that has failed is shown by views, and ends no stream
+    std::future::pending::<()>().await;
 }
 
 async fn sleep_until(when: Option<Instant>) {

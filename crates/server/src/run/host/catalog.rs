@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use walship_auth::hba::Parsed;
 use walship_engine::DatabasesRole;
+use walship_engine::redo::PauseState;
 use walship_node::{Interrupt, ReceiverStatus, SenderInfo, SlotInfo, slot_status};
 use walship_settings::{Reload, Typed as _};
 use walship_types::{Lsn, Timestamp};
@@ -15,11 +16,11 @@ use crate::access::{Level, PasswordState, Privileges, Role};
 use crate::catalog::{
     ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ControlRow,
     DatabaseRow, FailoverRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow,
-    RoleRow, SessionContext, SlotRow, SqlError, WalStatistics,
+    RoleRow, SessionContext, SlotRow, SqlError, SynchronousRow, WalStatistics,
 };
 use crate::run::Node;
 use crate::run::checkpointer::retention_input;
-use crate::run::log::NodeLog;
+use crate::run::log::{FollowerLog, NodeLog};
 use crate::run::promotion::Wanted;
 
 impl CatalogSource for Arc<Node> {
@@ -198,11 +199,13 @@ impl CatalogSource for Arc<Node> {
     }
 
     fn replay_pause(&self) -> ReplayPause {
-        match self.log() {
-            NodeLog::Follower(log) if log.replay.as_ref().is_some_and(|worker| worker.is_paused()) => {
-                ReplayPause::Paused
-            }
-            _ => ReplayPause::NotPaused,
+        let NodeLog::Follower(FollowerLog { replay: Some(replay), .. }) = self.log() else {
+            return ReplayPause::NotPaused;
+        };
+        match replay.pause_state() {
+            PauseState::NotPaused => ReplayPause::NotPaused,
+            PauseState::Requested => ReplayPause::Requested,
+            PauseState::Paused => ReplayPause::Paused,
         }
     }
 
@@ -212,6 +215,10 @@ impl CatalogSource for Arc<Node> {
 
     fn unfence(&self) -> Result<bool, SqlError> {
         Node::unfence(self).map_err(|error| SqlError::new("58030", error.to_string()))
+    }
+
+    fn synchronous(&self) -> Vec<SynchronousRow> {
+        self.synchronous_names()
     }
 
     fn cancel(&self, pid: i32) -> Result<bool, SqlError> {

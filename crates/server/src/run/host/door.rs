@@ -27,13 +27,9 @@ impl ReplicationHandler for ReplicationDoor {
     fn serve(&self, connection: ReplicationConnection) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let node = Arc::clone(&self.node);
         Box::pin(async move {
-            let client = connection.client;
-            let name = connection.parameters.application_name().to_owned();
-            match serve(node, connection).await {
-                Ok(()) | Err(ConnectionError::Closed) => {}
-                Err(error) => {
-                    tracing::warn!(event = "replication_ended", name, ?client, %error, "replication connection ended");
-                }
+            if let Err(error) = serve(node, connection).await {
+                // what an operator wants to know has been logged where it happened
+                tracing::debug!(%error, "replication connection ended");
             }
         })
     }

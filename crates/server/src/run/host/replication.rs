@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use walship_engine::EngineError;
-use walship_node::{BackendKind, BackupProgress, SenderGuard, SenderInfo};
+use walship_node::{BackendKind, BackupProgress, SenderGuard, SenderInfo, SyncLevels};
+use walship_protocol::Awaited;
 use walship_protocol::wire::ErrorFields;
 use walship_settings::Typed as _;
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId};
@@ -164,7 +165,15 @@ impl SenderRow for NodeSenderRow {
             info.write = report.peer.write;
             info.flush = report.peer.flush;
             info.replay = report.peer.apply;
+            info.write_lag = report.lags.write;
+            info.flush_lag = report.lags.flush;
+            info.replay_lag = report.lags.replay;
             info.reply_time = report.reply_time;
         });
+    }
+
+    fn awaited(&self) -> Awaited {
+        let SyncLevels { write, flush, apply } = self.0.awaited();
+        Awaited { write, flush, apply }
     }
 }

@@ -39,8 +39,8 @@ impl ReceiverHost for RewindHost {
         Ok(self.settings.clone())
     }
 
-    fn replay(&self) -> Arc<PositionWatch> {
-        Arc::clone(&self.replay)
+    fn replay(&self) -> Option<Arc<PositionWatch>> {
+        Some(Arc::clone(&self.replay))
     }
 
     fn is_own_client(&self, _address: SocketAddr) -> bool {
