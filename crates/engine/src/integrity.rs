@@ -24,11 +24,11 @@ mod tests {
         let path = dir.path().join("t.db");
         let writer = Connection::open(&path).unwrap();
         writer
-            .execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE t(a); CREATE INDEX i ON t(a); INSERT INTO t VALUES (1)")
+            .execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE t(a, b); CREATE INDEX i ON t(a); INSERT INTO t VALUES (1, 2)")
             .unwrap();
         assert_eq!(integrity_check(&path, 10).unwrap(), Vec::<String>::new());
         writer
-            .execute_batch("PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql='CREATE INDEX i ON t(a) WHERE a > 1' WHERE name='i'")
+            .execute_batch("PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql='CREATE INDEX i ON t(b)' WHERE name='i'")
             .unwrap();
         let found = integrity_check(&path, 10).unwrap();
         assert!(found.iter().any(|line| line.contains("index i")), "{found:?}");

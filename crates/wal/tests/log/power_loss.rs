@@ -55,10 +55,12 @@ impl Model {
                 }
                 Step::Switch => writer.switch_segment().map(drop),
                 Step::Recycle => {
-                    // given up from the moment that it is asked for
-                    self.oldest = Lsn((self.flushed.0 - 1).max(MIB) / MIB * MIB);
+                    // given up from the moment that it is asked for, and by what is flushed
+                    // then, which may be more than was asked to be
+                    let recycled = writer.recycle_before(self.flushed);
+                    self.oldest = Lsn(writer.oldest_segment().0 * MIB);
                     self.appended.retain(|(lsn, ..)| *lsn >= self.oldest);
-                    writer.recycle_before(self.flushed).map(drop)
+                    recycled.map(drop)
                 }
             };
             if go_on.is_err() {
