@@ -4,7 +4,8 @@
 use walship_tests::{Lab, Node, Oracle, Session, wait_until};
 
 /// Views of ours that PostgreSQL does not have.
-const OURS: [&str; 3] = ["walship_stat_database", "walship_role_privileges", "walship_stat_failover"];
+const OURS: [&str; 4] =
+    ["walship_stat_database", "walship_stat_synchronous", "walship_stat_failover", "walship_role_privileges"];
 /// Settings of both that mean the same and are declared otherwise here, with the reason.
 const DECLARED_OTHERWISE: [(&str, &str); 3] = [
     ("log_destination", "there are two destinations, and only one at a time"),

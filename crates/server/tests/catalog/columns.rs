@@ -8,7 +8,8 @@ use walship_server::catalog;
 /// Where Debian and the project itself put PostgreSQL 15.
 const PROGRAMS: [&str; 2] = ["/usr/lib/postgresql/15/bin", "/usr/pgsql-15/bin"];
 /// Views of ours that PostgreSQL does not have.
-const OURS: [&str; 3] = ["walship_stat_database", "walship_role_privileges", "walship_stat_failover"];
+const OURS: [&str; 4] =
+    ["walship_stat_database", "walship_stat_synchronous", "walship_stat_failover", "walship_role_privileges"];
 
 fn programs() -> PathBuf {
     let found = PROGRAMS.iter().map(Path::new).find(|path| path.join("postgres").exists());

@@ -163,7 +163,8 @@ impl ArchiveRecovery<'_> {
             self.log.send(LogCommand::Write(at, bytes)).await.map_err(|_| closed())?;
             at = Lsn(at.0 + left as u64);
         }
-        Ok(ask(self.log, LogCommand::Flush).await?)
+        ask(self.log, LogCommand::Flush).await?;
+        Ok(())
     }
 
     /// Goes over to the next timeline on the way to the newest one.

@@ -19,8 +19,8 @@ const NO_SPACE_PAUSE: Duration = Duration::from_secs(1);
 pub(super) enum LogCommand {
     /// Take these bytes.
     Write(Lsn, Bytes),
-    /// Make everything durable, and say so.
-    Flush(oneshot::Sender<()>),
+    /// Make everything durable, and say which timeline the log is on then.
+    Flush(oneshot::Sender<TimelineHistory>),
     /// End at this position, behind which there is only a part of a record, and say how
     /// that went.
     CutBack(Lsn, oneshot::Sender<Result<(), WalError>>),
@@ -103,7 +103,7 @@ fn obey(sink: &mut WalSink, command: LogCommand, stopping: &AtomicBool) -> Resul
         LogCommand::Write(lsn, bytes) => write(sink, lsn, &bytes, stopping),
         LogCommand::Flush(answer) => {
             sink.flush()?;
-            let _ = answer.send(());
+            let _ = answer.send(sink.history().clone());
             Ok(true)
         }
         LogCommand::CutBack(to, answer) => {
@@ -142,5 +142,41 @@ fn write(sink: &mut WalSink, lsn: Lsn, bytes: &[u8], stopping: &AtomicBool) -> R
                 return Ok(true);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use walship_disk::SimDisk;
+    use walship_types::{SegmentSize, SystemId, TimelineId};
+    use walship_wal::{WalConfig, WalWriter, create_first_segment};
+
+    use super::*;
+
+    /// A log of one record, as a sink.
+    fn log() -> WalSink {
+        let history = TimelineHistory::root(TimelineId::FIRST);
+        let disk = Arc::new(SimDisk::new(1));
+        let config = WalConfig::new(disk, "/", SystemId(7), SegmentSize::MIN, history);
+        let writer = WalWriter::start(config.clone(), create_first_segment(&config).unwrap()).unwrap();
+        let end = writer.append(walship_wal::RecordKind::RestorePoint, &[b"some bytes"]).unwrap().end;
+        writer.flush(end).unwrap();
+        writer.shutdown().unwrap();
+        WalSink::open(config, end).unwrap()
+    }
+
+    #[test]
+    fn a_flush_tells_of_a_switch_whose_own_answer_nobody_waited_for() {
+        let sink = log();
+        let history = sink.history().branch(TimelineId(2), sink.position(), "test");
+        let log = LogThread::start(sink).unwrap();
+        let (nobody_waits, _) = oneshot::channel();
+        log.commands.blocking_send(LogCommand::Switch(history, nobody_waits)).ok().unwrap();
+        let (answer, answered) = oneshot::channel();
+        log.commands.blocking_send(LogCommand::Flush(answer)).ok().unwrap();
+        assert_eq!(answered.blocking_recv().unwrap().timeline, TimelineId(2));
+        let (sink, ended) = log.stop().unwrap();
+        ended.unwrap();
+        assert_eq!(sink.history().timeline, TimelineId(2));
     }
 }

@@ -88,7 +88,15 @@ async fn attempts(
     let mut ignored = BTreeSet::new();
     loop {
         // what the attempt before has received and not written yet counts
-        drain(log).await;
+        if let Some(current) = drain(log).await
+            && current.timeline != history.timeline
+        {
+            // it went over to another timeline, and was ended before it could say so
+            history = Arc::new(current);
+            if let Err(error) = host.timeline_switched(Arc::clone(&history)) {
+                return error;
+            }
+        }
         let log = &log.commands;
         let settings = host.settings();
         let archive = settings.as_ref().ok().and_then(|settings| settings.restore.clone());
@@ -140,10 +148,11 @@ async fn attempts(
     }
 }
 
-/// Waits until the log's thread has taken everything that it was given and made it durable.
-async fn drain(log: &LogThread) {
-    // a thread that ended is found by whoever needs it
-    let _ = ask(&log.commands, LogCommand::Flush).await;
+/// Waits until the log's thread has taken everything that it was given and made it durable;
+/// returns the timeline that the log is on then. A thread that ended is found by whoever
+/// needs it.
+async fn drain(log: &LogThread) -> Option<TimelineHistory> {
+    ask(&log.commands, LogCommand::Flush).await.ok()
 }
 
 /// Says once why there is no stream, or nothing from the archive, and again only when the
