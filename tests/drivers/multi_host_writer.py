@@ -11,7 +11,7 @@ import time
 
 import psycopg
 
-PATIENCE = 4.0
+PATIENCE = 2.0
 CONNECT_PATIENCE = 6.0
 PAUSE = 0.01
 

@@ -123,6 +123,14 @@ impl Node {
         self.process.is_some()
     }
 
+    /// Whether the process runs, and has not ended by itself.
+    pub fn is_alive(&mut self) -> bool {
+        if self.process.as_mut().is_some_and(|process| process.exited().is_some()) {
+            self.process = None;
+        }
+        self.process.is_some()
+    }
+
     /// Starts the directory with the other role's program from now on.
     pub fn set_role(&mut self, role: Role) {
         self.role = role;

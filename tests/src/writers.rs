@@ -101,71 +101,93 @@ fn parse(line: &str) -> Written {
     }
 }
 
+/// What has to be true of what writers were told.
+pub struct Promises<'a> {
+    /// Whether a commit that was acknowledged on that timeline has to be there in the end.
+    pub kept: &'a dyn Fn(u32) -> bool,
+    /// Timelines, and since when nobody may have acknowledged anything on an older one, in
+    /// seconds of [`monotonic_seconds`].
+    pub begun: &'a [(u32, f64)],
+    /// Whether the first acknowledgement on a timeline ends all older ones.
+    pub one_leader: bool,
+}
+
 /// Everything that is wrong with what writers were told, and what `leader` has in the end.
-/// `promised`: whether the level of the commits promised to survive what happened.
-pub fn contradictions(told: &[Written], leader: &Node, promised: bool) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let rows =
-        leader.connect().query("SELECT writer, number, id FROM written").expect("read what was written");
-    let text = |cell: &Option<String>| cell.clone().unwrap_or_default();
-    let kept: BTreeMap<(String, i64), i64> = rows
-        .iter()
-        .map(|row| match row.as_slice() {
-            [writer, number, id] => {
-                ((text(writer), text(number).parse().unwrap_or(-1)), text(id).parse().unwrap_or(-1))
-            }
-            other => panic!("a row of written has {} columns", other.len()),
-        })
-        .collect();
+///
+/// # Panics
+/// When what was written cannot be read.
+pub fn contradictions(told: &[Written], leader: &Node, promises: &Promises<'_>) -> Vec<String> {
+    let kept = kept_rows(leader);
     let acknowledged: Vec<&Written> = told.iter().filter(|row| row.outcome == "ack").collect();
+    let mut wrong = Vec::new();
     for row in &acknowledged {
         match kept.get(&row.key) {
             Some(&id) if id != row.id => {
                 wrong.push(format!("{:?} was given id {} and has {id}", row.key, row.id));
             }
-            None if promised => wrong.push(format!("acknowledged and lost: {row:?}")),
+            None if (promises.kept)(row.timeline) => wrong.push(format!("acknowledged and lost: {row:?}")),
             _ => {}
         }
     }
-    let sent: BTreeSet<&(String, i64)> =
-        told.iter().filter(|row| row.outcome != "refused").map(|row| &row.key).collect();
-    // rows of writers that were stopped before they were told
-    let last: BTreeMap<&str, i64> = told.iter().map(|row| (row.key.0.as_str(), row.key.1)).collect();
-    for key in kept.keys() {
-        let is_last = last.get(key.0.as_str()).is_some_and(|last| key.1 > *last);
-        if !sent.contains(key) && !is_last {
-            wrong.push(format!("nobody was told that {key:?} may be there"));
-        }
-    }
+    wrong.extend(invented(told, &kept));
     let mut ids: BTreeMap<i64, &Written> = BTreeMap::new();
     for row in &acknowledged {
         if let Some(other) = ids.insert(row.id, row) {
             wrong.push(format!("id {} was given out twice: {other:?} and {row:?}", row.id));
         }
     }
-    if promised {
-        wrong.extend(two_leaders(&acknowledged));
+    let mut begun = promises.begun.to_vec();
+    if promises.one_leader {
+        begun.extend(first_acknowledged(&acknowledged));
+    }
+    for row in &acknowledged {
+        if let Some((timeline, at)) =
+            begun.iter().find(|(timeline, at)| row.timeline < *timeline && row.began > *at)
+        {
+            wrong.push(format!("two leaders: timeline {timeline} had begun at {at:.6}, and then {row:?}"));
+        }
     }
     wrong
 }
 
-/// An acknowledgement on an older timeline that was asked for after one on a newer timeline
-/// had been given.
-fn two_leaders(acknowledged: &[&Written]) -> Vec<String> {
-    let mut first_of: BTreeMap<u32, &Written> = BTreeMap::new();
+fn kept_rows(leader: &Node) -> BTreeMap<(String, i64), i64> {
+    let rows =
+        leader.connect().query("SELECT writer, number, id FROM written").expect("read what was written");
+    let text = |cell: &Option<String>| cell.clone().unwrap_or_default();
+    let number = |cell: &Option<String>| text(cell).parse().unwrap_or(-1);
+    rows.iter()
+        .map(|row| match row.as_slice() {
+            [writer, of_writer, id] => ((text(writer), number(of_writer)), number(id)),
+            other => panic!("a row of written has {} columns", other.len()),
+        })
+        .collect()
+}
+
+/// Rows that are there although nobody sent them, or their client was told that they are not.
+fn invented(told: &[Written], kept: &BTreeMap<(String, i64), i64>) -> Vec<String> {
+    let sent: BTreeSet<&(String, i64)> =
+        told.iter().filter(|row| row.outcome != "refused").map(|row| &row.key).collect();
+    let rows = kept.keys().filter(|key| !sent.contains(key));
+    rows.map(|key| format!("nobody was told that {key:?} may be there")).collect()
+}
+
+/// When the first commit on each timeline was acknowledged.
+fn first_acknowledged(acknowledged: &[&Written]) -> BTreeMap<u32, f64> {
+    let mut first = BTreeMap::new();
     for row in acknowledged {
-        let first = first_of.entry(row.timeline).or_insert(row);
-        if row.ended < first.ended {
-            *first = row;
-        }
+        let at = first.entry(row.timeline).or_insert(row.ended);
+        *at = at.min(row.ended);
     }
-    let newer = |row: &Written| {
-        first_of
-            .range(row.timeline + 1..)
-            .map(|(_, first)| *first)
-            .find(|first| row.began > first.ended)
-            .cloned()
-    };
-    let pairs = acknowledged.iter().filter_map(|row| Some((newer(row)?, row)));
-    pairs.map(|(newer, older)| format!("two leaders: {newer:?} came before {older:?}")).collect()
+    first
+}
+
+/// The clock of the writers' records.
+pub fn monotonic_seconds() -> f64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: clock_gettime writes one timespec, which is ours.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    // microseconds of centuries fit the mantissa
+    #[expect(clippy::cast_precision_loss, reason = "a few nanoseconds more or less")]
+    let seconds = now.tv_sec as f64 + now.tv_nsec as f64 / 1e9;
+    seconds
 }

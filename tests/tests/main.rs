@@ -55,6 +55,7 @@ mod s054_promote_crash;
 mod s055_heartbeat;
 mod s056_target_session_attrs;
 mod s057_failover_faults;
+mod s058_random_failovers;
 mod s060_synchronous;
 mod s061_lag_and_feedback;
 mod s062_what_each_level_promises;
