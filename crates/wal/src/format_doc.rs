@@ -182,7 +182,12 @@ fn page_entry_text() {
     let page = [0xAC, 0x02];
     let hash = [8, 7, 6, 5, 4, 3, 2, 1];
     let ranges = [0xC8, 0x01, 3, 7, 8, 9, 2, 1, 0];
-    assert_eq!(raw, [&page[..], &hash, &[2 << 1 | 1], &ranges].concat());
+    assert_eq!(raw, [&page[..], &hash, &[2 << 2 | 1], &ranges].concat());
+    let mut raw = Vec::new();
+    encode_image(&mut raw, PageNo(300), 0x0102_0304_0506_0708, &[7; 512]);
+    let block = lz4_flex::block::compress(&[7; 512]);
+    let count = u8::try_from(block.len() << 2).unwrap() | 2;
+    assert_eq!(raw, [&page[..], &hash, &[count], &block].concat());
 }
 
 #[test]

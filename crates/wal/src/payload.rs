@@ -17,7 +17,7 @@ use crate::RecordKind;
 
 pub use commit::{COMMIT_HEADER_LEN, Commit, CommitFlags};
 pub use entry::{
-    Base, ENTRY_RANGES_LEN_MAX, Entries, PageEntry, PageRange, Ranges, encode_entry, encode_image,
+    Base, ENTRY_RANGES_LEN_MAX, Entries, PageEntry, encode_entry, encode_image, encode_plain_image,
 };
 pub use error::PayloadError;
 pub use marker::{CreateDatabase, DropDatabase, RESTORE_POINT_NAME_MAX, RestorePoint, SegmentSwitch};

@@ -10,7 +10,7 @@ use walship_types::{
 };
 use walship_wal::payload::{
     Checkpoint, Commit, CommitFlags, CreateDatabase, DatabaseState, PagesPart, RestorePoint, Seal,
-    encode_image,
+    encode_plain_image,
 };
 use walship_wal::{RecordKind, RecordSpan, WalConfig, WalWriter, create_first_segment};
 
@@ -38,7 +38,7 @@ fn commit(pages: &[u32], flags: CommitFlags) -> Vec<u8> {
     let header = Commit::new(ID, 5, flags, PageSize::DEFAULT, position(3), TIME, 0xFEED).unwrap();
     header.encode_header(&mut out);
     for page in pages {
-        encode_image(&mut out, PageNo(*page), 7, &[1; 4096]);
+        encode_plain_image(&mut out, PageNo(*page), 7, &[1; 4096]);
     }
     out
 }
@@ -70,7 +70,7 @@ fn records() -> Vec<(RecordKind, Vec<u8>)> {
     let seal = Seal { database: ID, pages: 5, position: position(3), checksum: 0xFEED };
     let part = payload(|out| {
         PagesPart::encode_header(out, ID, true, PageSize::DEFAULT);
-        (1..=20).for_each(|page| encode_image(out, PageNo(page), 7, &[1; 4096]));
+        (1..=20).for_each(|page| encode_plain_image(out, PageNo(page), 7, &[1; 4096]));
     });
     let single = CommitFlags { single: true, ..CommitFlags::default() };
     let foreign = CommitFlags { foreign: true, ..single };
@@ -130,7 +130,7 @@ impl Lab {
 fn long_records() -> Vec<(RecordKind, Vec<u8>)> {
     let part = payload(|out| {
         PagesPart::encode_header(out, ID, true, PageSize::DEFAULT);
-        (1..=250).for_each(|page| encode_image(out, PageNo(page), 7, &[1; 4096]));
+        (1..=250).for_each(|page| encode_plain_image(out, PageNo(page), 7, &[1; 4096]));
     });
     vec![(RecordKind::Pages, part.clone()), (RecordKind::Pages, part.clone()), (RecordKind::Pages, part)]
 }

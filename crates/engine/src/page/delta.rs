@@ -49,27 +49,6 @@ fn end_of_difference(base: &[u8], new: &[u8], start: usize) -> usize {
     (start..new.len()).find(|&i| base.get(i) == Some(&new[i])).unwrap_or(new.len())
 }
 
-/// A range of a delta lies outside of the page.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a delta changes {length} bytes at offset {offset} of a page of {page_bytes} bytes")]
-pub struct RangeOutsidePage {
-    /// Where the range starts, in bytes from the start of the page.
-    pub offset: usize,
-    /// Length of the range in bytes.
-    pub length: usize,
-    /// Size of the page in bytes.
-    pub page_bytes: usize,
-}
-
-/// Writes one range of a delta into `page`.
-pub fn patch(page: &mut [u8], offset: usize, bytes: &[u8]) -> Result<(), RangeOutsidePage> {
-    let page_bytes = page.len();
-    let target = offset.checked_add(bytes.len()).and_then(|end| page.get_mut(offset..end));
-    let target = target.ok_or(RangeOutsidePage { offset, length: bytes.len(), page_bytes })?;
-    target.copy_from_slice(bytes);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -86,17 +65,6 @@ mod tests {
         assert!(changed_ranges(Some(&new), &new).is_empty());
     }
 
-    #[test]
-    fn a_range_outside_the_page_changes_nothing() {
-        let mut page = [0u8; 512];
-        for (offset, length) in [(512, 1), (500, 13), (usize::MAX, 2)] {
-            let bytes = vec![9; length];
-            let error = patch(&mut page, offset, &bytes).unwrap_err();
-            assert_eq!(error, RangeOutsidePage { offset, length, page_bytes: 512 });
-        }
-        assert_eq!(page, [0u8; 512]);
-    }
-
     proptest! {
         #[test]
         fn patching_the_base_gives_the_new_page(
@@ -111,7 +79,7 @@ mod tests {
                 let ranges = changed_ranges(base, &new);
                 let mut page = base.map_or_else(|| vec![0; 1024], <[u8]>::to_vec);
                 for range in &ranges {
-                    patch(&mut page, range.start, &new[range.clone()]).unwrap();
+                    page[range.clone()].copy_from_slice(&new[range.clone()]);
                 }
                 prop_assert_eq!(&page, &new);
                 for pair in ranges.windows(2) {

@@ -7,7 +7,7 @@ mod hash_file;
 mod hashes;
 mod tracked;
 
-pub use delta::{RangeOutsidePage, changed_ranges, patch};
+pub use delta::changed_ranges;
 pub use hash::{NO_CONTENT, page_hash, same_content};
 pub use hash_file::{HashFile, HashFileError};
 pub use hashes::PageHashes;

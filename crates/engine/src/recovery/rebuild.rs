@@ -5,7 +5,7 @@ use walship_wal::WalSource;
 use walship_wal::payload::{Base, Entries, Payload};
 
 use super::scan::for_each_record;
-use crate::page::{page_hash, patch};
+use crate::page::page_hash;
 use crate::redo::RedoError;
 
 /// Page images that one pass over the log rebuilds, at most, in bytes. More pages
@@ -88,7 +88,7 @@ impl Images {
                 Base::Previous => self.committed.get(&entry.page).cloned(),
             };
             let Some(mut image) = base else { continue };
-            if entry.ranges().all(|range| patch(&mut image, range.offset, range.bytes).is_ok()) {
+            if entry.apply(&mut image).is_ok() {
                 self.open.insert(entry.page, image);
             }
         }

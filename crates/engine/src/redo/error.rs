@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use walship_types::{DatabaseId, DatabaseName, Lsn, PageNo, PageSize};
+use walship_wal::payload::PayloadError;
 
 use crate::dbpage::DbPageError;
-use crate::page::{HashFileError, RangeOutsidePage};
+use crate::page::HashFileError;
 
 /// Why one database's replay cannot go on. Reads of that database go on, replay of
 /// the others too; nothing is ever skipped.
@@ -48,13 +49,13 @@ pub enum ReplayProblem {
         /// The page.
         page: PageNo,
     },
-    /// A record changes bytes outside of the page.
+    /// A record's entry does not make a page.
     #[error("page {page}: {source}")]
-    Range {
+    Entry {
         /// The page.
         page: PageNo,
-        /// The range.
-        source: RangeOutsidePage,
+        /// What is wrong with it.
+        source: PayloadError,
     },
     /// A commit has a page beyond the size that it leaves.
     #[error("page {page} lies beyond the {pages} pages of its commit")]
@@ -106,7 +107,7 @@ pub enum ReplayProblem {
     DbPage(#[from] DbPageError),
     /// The record's payload is not a valid one.
     #[error(transparent)]
-    Payload(#[from] walship_wal::payload::PayloadError),
+    Payload(#[from] PayloadError),
 }
 
 impl ReplayStop {
@@ -136,7 +137,7 @@ pub enum RedoError {
         /// Start of the record.
         lsn: Lsn,
         /// What is wrong.
-        source: walship_wal::payload::PayloadError,
+        source: PayloadError,
     },
     /// A table of page hashes could not be kept.
     #[error(transparent)]

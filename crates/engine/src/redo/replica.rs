@@ -8,7 +8,7 @@ use walship_wal::payload::{Base, Commit, Entries, PageEntry};
 
 use super::error::ReplayProblem;
 use crate::dbpage::{DbPage, DbPageError};
-use crate::page::{PageHashes, TrackedHashes, page_hash, patch};
+use crate::page::{PageHashes, TrackedHashes, page_hash};
 use crate::sqlite::WalIndex;
 
 /// Frames in a follower's -wal from which on each commit is followed by a passive
@@ -390,10 +390,7 @@ impl Replica {
             Base::Zero => vec![0; self.db.as_ref().map_or(0, |db| db.page_size().bytes())],
             Base::Previous => self.previous(page)?,
         };
-        for range in entry.ranges() {
-            patch(&mut image, range.offset, range.bytes)
-                .map_err(|source| ReplayProblem::Range { page, source })?;
-        }
+        entry.apply(&mut image).map_err(|source| ReplayProblem::Entry { page, source })?;
         let found = page_hash(page, &image);
         if found != entry.hash {
             return Err(ReplayProblem::PageHash { page, expected: entry.hash, found });

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use walship_engine::page::{page_hash, patch, same_content};
+use walship_engine::page::{page_hash, same_content};
 use walship_types::{DatabaseId, DatabaseName, Lsn, PageNo, PageSize};
 use walship_wal::payload::{Base, Entries, Payload};
 use walship_wal::{Next, WalSource};
@@ -113,9 +113,7 @@ impl Content {
                 }
             };
             *(if entry.base == Base::Zero { &mut images } else { &mut deltas }) += 1;
-            for range in entry.ranges() {
-                patch(&mut page, range.offset, range.bytes).unwrap();
-            }
+            entry.apply(&mut page).unwrap();
             assert_eq!(page_hash(entry.page, &page), entry.hash, "page {}", entry.page);
             assert!(self.pending.insert(entry.page, page).is_none(), "page {} twice", entry.page);
         }

@@ -41,6 +41,10 @@ pub(super) const SETTINGS: &[Definition] = &[
         .at(Context::Internal)
         .about("whether pages are checked against their hashes: always"),
     PRESET
+        .one_of("wal_compression", "lz4", &["lz4"])
+        .at(Context::Internal)
+        .about("full images of pages are compressed in the log where that makes them shorter"),
+    PRESET
         .int("wal_segment_size", "16MB", 1 << 20, 1 << 30)
         .unit(Bytes)
         .at(Context::Internal)

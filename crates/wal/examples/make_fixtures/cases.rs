@@ -7,7 +7,7 @@ use walship_disk::{Disk, OpenMode, SimDisk};
 use walship_types::{
     DatabaseId, Lsn, PageNo, PageSize, SegmentNo, SegmentSize, SystemId, TimelineHistory, TimelineId,
 };
-use walship_wal::payload::{PagesPart, encode_image};
+use walship_wal::payload::{PagesPart, encode_plain_image};
 use walship_wal::{RecordKind, RecordSpan, WalConfig, WalWriter, create_first_segment};
 
 /// A damaged log.
@@ -79,7 +79,7 @@ impl Log {
         content[..64].fill(page as u8);
         let mut payload = Vec::new();
         PagesPart::encode_header(&mut payload, DatabaseId(1), first, PageSize::DEFAULT);
-        encode_image(&mut payload, PageNo(page), u64::from(page), &content);
+        encode_plain_image(&mut payload, PageNo(page), u64::from(page), &content);
         self.append(&payload)
     }
 

@@ -60,7 +60,7 @@ fn pages(entries: Entries<'_>) -> String {
             Base::Zero => images += 1,
             Base::Previous => deltas += 1,
         }
-        bytes += entry.ranges_len();
+        bytes += entry.stored_len();
     }
     format!("images {images} deltas {deltas} bytes {bytes}")
 }

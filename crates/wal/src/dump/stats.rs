@@ -63,7 +63,7 @@ impl Stats {
 fn image_bytes(record: &Record) -> u64 {
     let images = |entries: Entries<'_>| {
         let images = entries.filter(|entry| entry.base == Base::Zero);
-        images.map(|entry| entry.ranges_len() as u64).sum()
+        images.map(|entry| entry.stored_len() as u64).sum()
     };
     match Payload::decode(record.kind, &record.payload) {
         Ok(Payload::Pages(part)) => images(part.entries()),

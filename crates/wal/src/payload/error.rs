@@ -1,3 +1,5 @@
+use walship_types::PageNo;
+
 /// A payload is not what its record's kind says. Offsets are in bytes from the start of
 /// the payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,5 +67,23 @@ pub enum PayloadError {
         end: u64,
         /// Bytes in a page.
         page_size: u64,
+    },
+    /// A compressed image is not one of a page of that size.
+    #[error("image of page {page} does not decompress to {page_size} bytes: {problem}")]
+    Compressed {
+        /// Page number.
+        page: PageNo,
+        /// Bytes in a page.
+        page_size: usize,
+        /// What is there instead.
+        problem: String,
+    },
+    /// An entry was applied to a page of another size than its payload says.
+    #[error("an entry of page {page} does not fit a page of {page_size} bytes")]
+    PageSize {
+        /// Page number.
+        page: PageNo,
+        /// Bytes in the page.
+        page_size: usize,
     },
 }

@@ -2,7 +2,7 @@
 
 use walship_disk::SimDisk;
 use walship_types::{DatabaseId, Lsn, PageNo, PageSize, SqliteWalPosition, TimelineId, Timestamp};
-use walship_wal::payload::{Commit, CommitFlags, CreateDatabase, encode_image};
+use walship_wal::payload::{Commit, CommitFlags, CreateDatabase, encode_plain_image};
 use walship_wal::{RecordKind, dump};
 
 use crate::scene::{MIB, read_all, start};
@@ -19,7 +19,7 @@ fn a_line_per_record_and_sums() {
         Commit::new(DatabaseId(1), 2, flags, PageSize::DEFAULT, position, Timestamp(0), 0xFEED).unwrap();
     let (mut header, mut entries) = (Vec::new(), Vec::new());
     commit.encode_header(&mut header);
-    encode_image(&mut entries, PageNo(2), 1, &[7; 4096]);
+    encode_plain_image(&mut entries, PageNo(2), 1, &[7; 4096]);
     writer.append(RecordKind::Commit, &[&header, &entries]).unwrap();
     writer.append(RecordKind::Seal, &[b"nonsense"]).unwrap();
     writer.flush(Lsn::MAX).unwrap();
