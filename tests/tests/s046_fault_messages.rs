@@ -34,7 +34,6 @@ fn faults_of_sessions() {
         "CREATE DATABASE \"Not A Name\"",
         "SELECT pg_drop_replication_slot('nobody')",
         "SELECT pg_create_physical_replication_slot('Not-A-Slot')",
-        "WAIT FOR LSN '0/1'",
         "SELECT pg_promote()",
         "SELECT pg_wal_replay_pause()",
         "ALTER SYSTEM SET archive_command = 'true'",

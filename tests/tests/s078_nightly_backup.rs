@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use walship_tests::{Lab, Load, Output, Port, output_of, program, repository_root};
+use walship_tests::{Lab, Load, Output, Port, output_of, program, repository_root, wait_until};
 
 fn night(lab: &Lab, leader_port: u16, backups: &Path, keep: u32) -> Output {
     let programs = program("walctl").parent().expect("a program lies in a directory").to_owned();
@@ -23,6 +23,10 @@ fn kept(backups: &Path) -> BTreeSet<String> {
     names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name != "trial.log").collect()
 }
 
+fn now_seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
 #[test]
 fn backups_are_taken_proven_and_thrown_away() {
     let lab = Lab::new();
@@ -33,6 +37,9 @@ fn backups_are_taken_proven_and_thrown_away() {
     std::fs::create_dir(&backups).unwrap();
     let mut names = BTreeSet::new();
     for _ in 0..3 {
+        // backups are named after the second in which they begin
+        let second = now_seconds();
+        wait_until("the clock has moved on", || now_seconds() > second);
         let output = night(&lab, leader.port(), &backups, 2);
         assert_eq!((output.status, output.stdout.as_str()), (Some(0), ""), "{}", output.transcript());
         names.extend(kept(&backups));
