@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::commands::Output;
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::wait::wait_until;
@@ -56,5 +57,9 @@ impl Lab {
         let host = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres"];
         self.walctl(&[&["basebackup", "-D", name], host.as_slice()].concat()).success();
         self.path().join(name)
+    }
+    /// `walctl restore` of the backup and archive of those names, into the directory `to`.
+    pub fn restore(&self, backup: &str, to: &str, more: &[&str]) -> Output {
+        self.walctl(&[&["restore", "-B", backup, "-A", "archive", "-D", to], more].concat())
     }
 }

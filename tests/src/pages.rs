@@ -58,6 +58,20 @@ pub fn assert_same(left: &Path, right: &Path) {
     }
 }
 
+/// Copies one state of a database into a new file, page for page: SQLite's own backup would
+/// count the schema anew.
+///
+/// # Panics
+/// When it cannot be copied.
+pub fn copy(from: &Path, to: &Path) {
+    let source = open(from);
+    let pages = snapshot(&source, from);
+    let mut rows = PageRows::new(&source);
+    let mut content = Vec::new();
+    (1..=pages).for_each(|page| content.extend_from_slice(&rows.raw(page)));
+    std::fs::write(to, content).unwrap_or_else(|e| panic!("{}: {e}", to.display()));
+}
+
 /// Runs SQLite's integrity check on a file.
 ///
 /// # Panics
@@ -94,12 +108,14 @@ impl<'a> PageRows<'a> {
         PageRows { statement }
     }
 
+    fn raw(&mut self, number: u32) -> Vec<u8> {
+        let data = self.statement.query_row([number], |row| row.get(0));
+        data.unwrap_or_else(|e| panic!("read page {number}: {e}"))
+    }
+
     /// A page's content without what SQLite counts for itself.
     fn page(&mut self, number: u32) -> Vec<u8> {
-        let mut data: Vec<u8> = self
-            .statement
-            .query_row([number], |row| row.get(0))
-            .unwrap_or_else(|e| panic!("read page {number}: {e}"));
+        let mut data = self.raw(number);
         if number == 1 {
             for range in COUNTERS {
                 if let Some(bytes) = data.get_mut(range) {

@@ -68,4 +68,11 @@ fn a_backup_names_what_it_needs() {
     assert!(after.len() < before.len() && after.is_subset(&before), "{before:?} {after:?}");
     lab.walctl(&["archive", "cleanup", "archive", "second/backup_label"]).success();
     assert_eq!(names(archive.path()), after);
+    // what came with the backups would hide what is missing from the archive
+    for backup in ["first", "second"] {
+        fs::remove_dir_all(lab.path().join(backup).join("pg_wal")).unwrap();
+    }
+    lab.restore("second", "from_second", &[]).success();
+    let refused = lab.restore("first", "from_first", &[]).failure();
+    assert!(refused.contains("is missing"), "{refused}");
 }

@@ -6,8 +6,8 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, PROGRAM};
 use crate::{
-    archive, basebackup, controldata, export, fence, import, init, promote, rewind, slot, status, switchover,
-    user, verifybackup, waldump,
+    archive, basebackup, controldata, export, fence, import, init, promote, restore, rewind, slot, status,
+    switchover, user, verifybackup, waldump,
 };
 
 /// Looks at walship clusters, their logs and their backups, and moves databases in and out of them.
@@ -42,6 +42,7 @@ pub(crate) enum Command {
     User(user::Arguments),
     Basebackup(basebackup::Arguments),
     Verifybackup(verifybackup::Arguments),
+    Restore(restore::Arguments),
     Archive(archive::Arguments),
     Waldump(waldump::Arguments),
     Controldata(controldata::Arguments),
@@ -63,6 +64,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::User(arguments) => user::run(&arguments),
         Command::Basebackup(arguments) => basebackup::run(&arguments),
         Command::Verifybackup(arguments) => verifybackup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Archive(arguments) => archive::run(&arguments),
         Command::Controldata(arguments) => controldata::run(&arguments),
         Command::Waldump(arguments) => waldump::run(&arguments),

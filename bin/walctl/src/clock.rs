@@ -11,6 +11,21 @@ pub(crate) fn timestamp(at: Timestamp) -> String {
     }
 }
 
+/// A point in time as people write it: `2026-05-17 14:03:00.5`, with an offset, or in UTC.
+pub(crate) fn parse_timestamp(text: &str) -> Result<Timestamp, String> {
+    let text = text.trim();
+    let micros = match text.parse::<jiff::Timestamp>() {
+        Ok(stamp) => stamp.as_microsecond(),
+        Err(_) => {
+            let bare = text.strip_suffix("UTC").unwrap_or(text).trim_end();
+            let civil = bare.parse::<jiff::civil::DateTime>();
+            let zoned = civil.and_then(|civil| civil.to_zoned(jiff::tz::TimeZone::UTC));
+            zoned.map_err(|error| error.to_string())?.timestamp().as_microsecond()
+        }
+    };
+    Ok(Timestamp::from_unix_micros(micros))
+}
+
 /// A span of time in the unit that suits it.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -26,6 +41,21 @@ pub(crate) fn span(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_printed_and_as_people_write_them() {
+        let noon = Timestamp(12 * 3600 * 1_000_000);
+        assert_eq!(parse_timestamp(&timestamp(noon)), Ok(noon));
+        for text in
+            ["2000-01-01 12:00:00", "2000-01-01 14:00:00+02", "2000-01-01T12:00:00Z", "2000-01-01 12:00"]
+        {
+            assert_eq!(parse_timestamp(text), Ok(noon), "{text}");
+        }
+        assert_eq!(parse_timestamp("2000-01-01 00:00:00.000001"), Ok(Timestamp(1)));
+        for bad in ["", "yesterday", "2000-13-01 00:00:00"] {
+            assert!(parse_timestamp(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn times_read_well() {

@@ -16,6 +16,7 @@ mod import;
 mod init;
 mod progress;
 mod promote;
+mod restore;
 mod rewind;
 mod slot;
 mod status;

@@ -1,6 +1,6 @@
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineId, Timestamp, segment_file_name};
 
-use crate::clock::date_and_time;
+use crate::clock::{date_and_exact_time, date_and_time};
 
 /// Name of the label's file.
 pub const BACKUP_LABEL_FILE: &str = "backup_label";
@@ -57,6 +57,20 @@ impl BackupLabel {
     /// `START TIME` for a moment.
     pub fn time_text(time: Timestamp) -> String {
         format!("{} UTC", date_and_time(time))
+    }
+
+    /// The same with microseconds.
+    pub fn time_text_exact(time: Timestamp) -> String {
+        format!("{} UTC", date_and_exact_time(time))
+    }
+
+    /// What in it contradicts a control file of the same backup, which has this system
+    /// identifier and redo point: the line's meaning, what it says, what was expected.
+    pub fn differs_from(&self, system_id: SystemId, redo: Lsn) -> Option<(&'static str, String, String)> {
+        if self.system_id != system_id {
+            return Some(("system identifier", self.system_id.to_string(), system_id.to_string()));
+        }
+        (self.start != redo).then(|| ("start location", self.start.to_string(), redo.to_string()))
     }
 
     /// The file's text.

@@ -44,5 +44,5 @@ pub use manifest::{
 pub use restore::Restore;
 pub use store::{Store, read_stored, stored_archive};
 pub use take::{BackupSink, Modes, TakeError, Taker};
-pub use target::INCOMPLETE_MARKER;
+pub use target::{INCOMPLETE_MARKER, TargetDirectory};
 pub use verify::{Problem, verify};

@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use crate::error::RestoreError;
 use crate::take::Modes;
 
-/// While this file is there, the directory is half a backup and must not be started.
+/// While this file is there, the directory is half a backup, or half restored, and must not
+/// be started.
 pub const INCOMPLETE_MARKER: &str = "backup_incomplete";
 
-/// The directory that a backup goes to: empty, or missing before.
+/// A directory that is filled, with a backup or with a cluster made of one: empty, or missing
+/// before.
 ///
 /// A marker is made durable before anything else and removed after everything else is
-/// durable, so that a crash in between leaves nothing that looks like a backup. Dropped
+/// durable, so that a crash in between leaves nothing that looks complete. Dropped
 /// without [`TargetDirectory::finish`], it removes what is in it.
-pub(crate) struct TargetDirectory {
+pub struct TargetDirectory {
     path: PathBuf,
     created: bool,
     modes: Modes,
@@ -24,8 +26,8 @@ pub(crate) struct TargetDirectory {
 }
 
 impl TargetDirectory {
-    /// Begins. What an earlier, unfinished backup left there is removed first.
-    pub(crate) fn begin(path: &Path, modes: Modes) -> Result<TargetDirectory, RestoreError> {
+    /// Begins. What an earlier, unfinished attempt left there is removed first.
+    pub fn begin(path: &Path, modes: Modes) -> Result<TargetDirectory, RestoreError> {
         let created = prepare(path, modes)?;
         let directories = vec![path.to_owned()];
         let target = TargetDirectory { path: path.to_owned(), created, modes, directories, finished: false };
@@ -75,7 +77,7 @@ impl TargetDirectory {
     }
 
     /// Ends: the files are durable already, now their names are, and the marker goes.
-    pub(crate) fn finish(mut self) -> Result<(), RestoreError> {
+    pub fn finish(mut self) -> Result<(), RestoreError> {
         for directory in self.directories.iter().rev() {
             sync_directory(directory)?;
         }

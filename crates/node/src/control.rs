@@ -65,6 +65,18 @@ pub struct ControlDatabase {
 }
 
 impl ControlDatabase {
+    /// From what the engine and the log have.
+    pub fn of(state: &DatabaseState) -> ControlDatabase {
+        ControlDatabase {
+            id: state.id,
+            name: state.name.clone(),
+            page_size: state.page_size,
+            pages: state.pages,
+            checksum: state.checksum,
+            position: state.position,
+        }
+    }
+
     /// As the engine and the log have it.
     pub fn state(&self) -> DatabaseState {
         DatabaseState {

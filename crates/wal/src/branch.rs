@@ -1,8 +1,10 @@
 use walship_disk::OpenMode;
-use walship_types::{Lsn, SegmentNo, TimelineHistory};
+use walship_types::{Lsn, SegmentNo, TimelineHistory, Timestamp};
 
+use crate::payload::{DatabaseState, EndOfRecovery};
+use crate::record::RecordSpan;
 use crate::segments::write_segment;
-use crate::{CleanEnd, WalConfig, WalError};
+use crate::{CleanEnd, RecordKind, WalConfig, WalError, WalWriter};
 
 /// Number of a new cluster's first segment: 0 stays free, so that `0/0` is no position.
 pub const FIRST_SEGMENT: SegmentNo = SegmentNo(1);
@@ -35,4 +37,22 @@ pub fn create_timeline_branch(
     let inherited = usize::try_from(offset).ok().and_then(|n| content.get(..n)).unwrap_or(&content);
     let branch = WalConfig { history: history.clone(), ..config.clone() };
     write_segment(&branch, &branch.file_path(segment), inherited)
+}
+
+/// Writes the first record of a timeline, durably: what the databases are, with -wal
+/// positions of this node.
+pub fn begin_timeline(
+    writer: &WalWriter,
+    time: Timestamp,
+    databases: Vec<DatabaseState>,
+) -> Result<RecordSpan, WalError> {
+    let history = writer.source().history();
+    let timeline = history.timeline;
+    let previous_timeline = history.entries.last().map_or(timeline, |entry| entry.timeline);
+    let record = EndOfRecovery { timeline, previous_timeline, time, databases };
+    let mut payload = Vec::new();
+    record.encode(&mut payload);
+    let span = writer.append(RecordKind::EndOfRecovery, &[&payload])?;
+    writer.flush(span.end)?;
+    Ok(span)
 }

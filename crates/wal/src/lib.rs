@@ -60,7 +60,7 @@ mod watch;
 mod writer;
 
 pub use abandon::{AbandonedStretch, cut_log};
-pub use branch::{FIRST_SEGMENT, create_first_segment, create_timeline_branch};
+pub use branch::{FIRST_SEGMENT, begin_timeline, create_first_segment, create_timeline_branch};
 pub use checked::CheckedBytes;
 pub use config::WalConfig;
 pub use end::{EndReason, WalEnd};

@@ -1,9 +1,10 @@
-use walship_types::{DatabaseId, Lsn, TimelineId};
+use walship_types::{DatabaseId, Lsn, SystemId, TimelineId};
 use walship_wal::payload::{Checkpoint, DatabaseState};
 
 use super::apply::Redo;
 use super::error::RedoError;
 use super::files::{sqlite_wal_position, sync_sqlite_wal};
+use super::replica::Replica;
 use crate::page::HashFile;
 
 /// A point from which a follower's replay can start again. Everything before it is
@@ -46,10 +47,7 @@ impl Redo {
         for replica in self.replicas.values().filter(|replica| replica.db().is_some()) {
             // first the pages, then the hashes that say what they are
             sync_sqlite_wal(replica.path())?;
-            let hashes = replica.hashes().lock().hashes.clone();
-            let system_id = self.options.system_id;
-            let file = HashFile { system_id, database: replica.id, as_of, hashes };
-            file.write(&self.options.hash_path(&replica.name))?;
+            self.write_hash_file(replica, self.options.system_id, as_of)?;
         }
         let Checkpoint { redo, timeline, next_database_id, databases, .. } = checkpoint;
         let states = databases
@@ -57,6 +55,23 @@ impl Redo {
             .map(|state| self.with_own_position(state))
             .collect::<Result<Vec<DatabaseState>, RedoError>>()?;
         Ok(Some(Restartpoint { redo, checkpoint_lsn, timeline, as_of, next_database_id, states }))
+    }
+
+    /// Writes the page hashes of every database as they are now, for a cluster of this
+    /// system identifier whose log goes on at `as_of`. Commits what was taken in.
+    pub fn write_hashes(&mut self, system_id: SystemId, as_of: Lsn) -> Result<(), RedoError> {
+        self.commit_batch()?;
+        let there = self.replicas.values().filter(|replica| replica.path().exists());
+        there.into_iter().try_for_each(|replica| {
+            sync_sqlite_wal(replica.path())?;
+            self.write_hash_file(replica, system_id, as_of)
+        })
+    }
+
+    fn write_hash_file(&self, replica: &Replica, system_id: SystemId, as_of: Lsn) -> Result<(), RedoError> {
+        let hashes = replica.hashes().lock().hashes.clone();
+        let file = HashFile { system_id, database: replica.id, as_of, hashes };
+        Ok(file.write(&self.options.hash_path(&replica.name))?)
     }
 
     /// The databases as they are now, with this node's own -wal positions: what a

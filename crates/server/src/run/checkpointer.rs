@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use walship_engine::{CheckpointDone, EngineError};
-use walship_node::{ControlState, NodeError, RetentionInput, retention};
+use walship_node::{ControlDatabase, ControlState, NodeError, RetentionInput, retention};
 use walship_settings::Typed as _;
 use walship_types::{Lsn, Timestamp};
 
 use super::archiver::{SegmentAge, forget_removed, oldest_unarchived};
 use super::log::NodeLog;
-use super::node::{Node, control_database};
+use super::node::Node;
 
 /// How often the checkpointer looks at the log's size.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -193,7 +193,7 @@ fn finish(node: &Node, shutdown: bool, begun: Instant, done: CheckpointDone) -> 
         control.minimum_recovery = Lsn::INVALID;
         control.known_flush = done.end;
         control.next_database_id = done.next_database_id;
-        control.databases = done.databases.iter().map(control_database).collect();
+        control.databases = done.databases.iter().map(ControlDatabase::of).collect();
     })?;
     let removed = release_log(node)?;
     let millis = begun.elapsed().as_millis();

@@ -15,7 +15,7 @@ use walship_wal::{Next, RecordKind, WalConfig, WalSink, WalSource};
 use super::checkpointer::release_log;
 use super::leader::{engine_options, recover_log, wal_config};
 use super::log::{FollowerLog, NodeLog, Replay};
-use super::node::{Node, NodeParts, control_database};
+use super::node::{Node, NodeParts};
 use super::recovery_command::RecoveryCommand;
 use super::replica_catalog::ReplicaCatalog;
 use super::{Failure, StartOptions};
@@ -214,5 +214,5 @@ pub(crate) fn apply_restartpoint(control: &mut ControlFile, point: &Restartpoint
     control.minimum_recovery = point.as_of;
     control.known_flush = point.as_of;
     control.next_database_id = point.next_database_id;
-    control.databases = point.states.iter().map(control_database).collect();
+    control.databases = point.states.iter().map(ControlDatabase::of).collect();
 }

@@ -6,15 +6,15 @@ use walship_engine::redo::RedoOptions;
 use walship_engine::{Databases, EngineError, EngineOptions, LeaderStart};
 use walship_node::{ControlDatabase, ControlFile, ControlState, DataDirectory, Slots};
 use walship_settings::{Settings, Typed as _};
-use walship_types::{DatabaseId, DatabaseName};
+use walship_types::{DatabaseId, DatabaseName, Timestamp};
 use walship_wal::payload::DatabaseState;
 use walship_wal::{
-    CleanEnd, WalConfig, WalSource, WalWriter, check_ancestors, clean_tail, read_history, recover,
+    CleanEnd, WalConfig, WalSource, WalWriter, begin_timeline, check_ancestors, clean_tail, read_history,
+    recover,
 };
 
 use super::log::NodeLog;
 use super::node::NodeParts;
-use super::promote::log_end_of_recovery;
 use super::{Failure, StartOptions};
 
 /// Recovers a leader's log and databases, and opens them for writing.
@@ -46,7 +46,7 @@ pub(crate) fn start_leader(
     }
     let writer = Arc::new(WalWriter::start(config, clean)?);
     if control.state == ControlState::Promoting {
-        log_end_of_recovery(&writer, recovered_states(&recovery))?;
+        begin_timeline(&writer, Timestamp::now(), recovered_states(&recovery))?;
     }
     recovery.log_foreign_commits(&writer).map_err(recovery_failure)?;
 

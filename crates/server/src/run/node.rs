@@ -5,12 +5,9 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use walship_disk::SharedDisk;
 use walship_engine::Databases;
-use walship_node::{
-    Backends, ControlDatabase, ControlFile, DataDirectory, NodeError, Receiver, Senders, Slots,
-};
+use walship_node::{Backends, ControlFile, DataDirectory, NodeError, Receiver, Senders, Slots};
 use walship_settings::{Settings, SharedSettings};
 use walship_types::{Lsn, SegmentSize, SystemId, Timestamp};
-use walship_wal::payload::DatabaseState;
 
 use super::StartOptions;
 use super::archiver::Archiver;
@@ -183,17 +180,5 @@ impl ControlStore {
         changed.write(&self.disk, &self.directory)?;
         *current = changed;
         Ok(())
-    }
-}
-
-/// As the control file keeps it.
-pub(crate) fn control_database(state: &DatabaseState) -> ControlDatabase {
-    ControlDatabase {
-        id: state.id,
-        name: state.name.clone(),
-        page_size: state.page_size,
-        pages: state.pages,
-        checksum: state.checksum,
-        position: state.position,
     }
 }

@@ -8,9 +8,9 @@ use walship_engine::{EngineError, LeaderStart};
 use walship_node::{ControlState, DataDirectory};
 use walship_settings::Typed as _;
 use walship_types::{Lsn, TimelineHistory, TimelineId, Timestamp};
-use walship_wal::payload::{DatabaseState, EndOfRecovery};
+use walship_wal::payload::DatabaseState;
 use walship_wal::{
-    RecordKind, Recovered, WalConfig, WalError, WalSink, WalWriter, clean_tail, create_timeline_branch,
+    Recovered, WalConfig, WalSink, WalWriter, begin_timeline, clean_tail, create_timeline_branch,
     newest_timeline, recover, write_history,
 };
 
@@ -88,7 +88,7 @@ pub(crate) fn promote(
     }
     // senders find the new log when the old one is closed
     sink.close().map_err(Failure::from)?;
-    log_end_of_recovery(&writer, states.clone()).map_err(Failure::from)?;
+    begin_timeline(&writer, Timestamp::now(), states.clone()).map_err(Failure::from)?;
     survives_crash("promote: end of recovery");
     let starts = leader_starts(node, &states)?;
     let gap = match wanted {
@@ -206,18 +206,6 @@ fn start_log(
     let writer = Arc::new(WalWriter::start(config, clean)?);
     node.set_log(NodeLog::Leader(Arc::clone(&writer)));
     Ok(writer)
-}
-
-/// Writes the first record of a timeline, with -wal positions of this node.
-pub(crate) fn log_end_of_recovery(writer: &WalWriter, databases: Vec<DatabaseState>) -> Result<(), WalError> {
-    let history = writer.source().history();
-    let timeline = history.timeline;
-    let previous_timeline = history.entries.last().map_or(timeline, |entry| entry.timeline);
-    let record = EndOfRecovery { timeline, previous_timeline, time: Timestamp::now(), databases };
-    let mut payload = Vec::new();
-    record.encode(&mut payload);
-    let span = writer.append(RecordKind::EndOfRecovery, &[&payload])?;
-    writer.flush(span.end)
 }
 
 fn leader_starts(node: &Node, states: &[DatabaseState]) -> Result<Vec<LeaderStart>, Failure> {

@@ -37,7 +37,7 @@ pub(crate) fn find_role(
             "\"{}\" exists: targeted recovery is not started this way",
             path.display()
         ))
-        .hint("remove the file; create standby.signal instead to start a follower"));
+        .hint("remove the file; to recover to a point in time, make a cluster with walctl restore; to start a follower, create standby.signal"));
     }
     if control.state == ControlState::Rewinding {
         let shown = directory.root().display();
@@ -90,14 +90,10 @@ fn check_label(directory: &DataDirectory, control: &ControlFile) -> Result<(), F
         ))
         .hint("take the files of one backup together, or take the backup again")
     };
-    if label.system_id != control.system_id {
-        let (found, expected) = (label.system_id.to_string(), control.system_id.to_string());
-        return Err(differs("system identifier", found, expected));
+    match label.differs_from(control.system_id, control.redo) {
+        None => Ok(()),
+        Some((what, found, expected)) => Err(differs(what, found, expected)),
     }
-    if label.start != control.redo {
-        return Err(differs("start location", label.start.to_string(), control.redo.to_string()));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

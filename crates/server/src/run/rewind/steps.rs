@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use walship_engine::redo::RedoOptions;
 use walship_engine::rewind::{DirtyPages, PagePutter};
-use walship_node::{ControlFile, ControlState, DataDirectory, Rewinding};
+use walship_node::{ControlDatabase, ControlFile, ControlState, DataDirectory, Rewinding};
 use walship_protocol::{Conninfo, Target};
 use walship_types::{DatabaseId, Lsn, SqliteWalPosition, TimelineId};
 use walship_wal::payload::{Checkpoint, DatabaseState, EndOfRecovery};
@@ -21,7 +21,6 @@ use crate::replication::receiver::best_host;
 use crate::run::configuration::load_settings;
 use crate::run::create::disk_of;
 use crate::run::leader::recover_log;
-use crate::run::node::control_database;
 use crate::run::receiving::receiver_settings;
 use crate::run::{Failure, Program, StartOptions};
 
@@ -297,7 +296,7 @@ impl Rewind<'_> {
         kill_point("received");
         let consistent_at = self.replay(control, &received, &from, fork, wanted)?;
         let at_end = ControlFile::read(&self.place.directory)?;
-        let size = |d: &walship_node::ControlDatabase| u64::from(d.pages) * d.page_size.bytes() as u64;
+        let size = |d: &ControlDatabase| u64::from(d.pages) * d.page_size.bytes() as u64;
         let database_bytes = at_end.databases.iter().map(size).sum();
         Ok(RewindSums {
             lost,
@@ -423,7 +422,7 @@ impl Rewind<'_> {
             .iter()
             .map(|state| {
                 let position = SqliteWalPosition::default();
-                control_database(&DatabaseState { position, ..state.clone() })
+                ControlDatabase::of(&DatabaseState { position, ..state.clone() })
             })
             .collect();
         let ids = from.states.iter().chain(&from.at_fork).map(|state| state.id.0 + 1);
