@@ -52,5 +52,5 @@ until psql -X -q -h 127.0.0.1 -p "${TRIAL_PORT:-5499}" -U postgres -d postgres \
 done
 
 # names are times, so that the oldest come first
-ls "$backups" | grep '^[0-9]\{8\}T[0-9]\{6\}Z$' | sort -r | tail -n +"$((keep + 1))" |
+find "$backups" -mindepth 1 -maxdepth 1 -type d -name '[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z' -printf '%f\n' | sort -r | tail -n +"$((keep + 1))" |
     while read -r old; do rm -rf "${backups:?}/$old"; done
