@@ -81,6 +81,7 @@ mod s084_restore_from_stock_tools;
 mod s085_restore_faults;
 mod s086_archive_cleanup;
 mod s087_archiving_docs;
+mod s088_backup_waits_for_archive;
 mod s090_views_as_postgresql;
 mod s091_monitoring_queries;
 mod s092_psql_describes;

@@ -141,7 +141,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Checkpoint::Fast => CheckpointMode::Fast,
             Checkpoint::Spread => CheckpointMode::Spread,
         },
+        // with its log, it needs no archive
         wal: true,
+        wait: false,
         max_rate_kib: arguments.max_rate,
         manifest: ManifestMode::Yes,
         manifest_checksums: arguments.manifest_checksums,

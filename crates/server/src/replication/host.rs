@@ -262,4 +262,8 @@ pub trait RunningBackup: Send {
     /// the returned position. Blocks. The log from the start on is kept until this is
     /// dropped: it may still have to be copied.
     fn stop(&mut self) -> Result<Lsn, ErrorFields>;
+
+    /// Whether everything up to its end is archived, towards which it does what there is to
+    /// be done; `None` if the node archives nothing.
+    fn is_archived(&mut self) -> Result<Option<bool>, ErrorFields>;
 }

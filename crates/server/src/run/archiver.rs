@@ -152,6 +152,23 @@ pub(crate) fn oldest_unarchived(node: &Node) -> Result<Option<Lsn>, DiskError> {
     Ok(oldest.map(|segment| node.segment_size.start_of(segment)))
 }
 
+/// Whether everything before `end` is archived; `None` if the node archives nothing. On a
+/// leader the segment in which that lies is ended.
+pub(crate) fn archived_until(node: &Node, end: Lsn) -> Result<Option<bool>, DiskError> {
+    if !is_archiving(node) {
+        return Ok(None);
+    }
+    let size = node.segment_size;
+    let last = size.segment_of(Lsn(end.0.saturating_sub(1)));
+    let log = node.log();
+    if size.segment_of(log.positions().insert.get()) == last {
+        switch_segment(node);
+    }
+    let complete = log.positions().flush.get() >= size.start_of(last.next());
+    let oldest = oldest_unarchived(node)?;
+    Ok(Some(complete && oldest.is_none_or(|oldest| oldest >= size.start_of(last.next()))))
+}
+
 /// Forgets what is gone from the log: the notes of segments that were archived and
 /// removed since, and incomplete segments before `keep_from` that nobody archives.
 pub(crate) fn forget_removed(node: &Node, keep_from: SegmentNo) -> Result<(), DiskError> {

@@ -43,6 +43,8 @@ pub(crate) async fn take_base_backup(
         progress: true,
         checkpoint: CheckpointMode::Fast,
         manifest: ManifestMode::Yes,
+        // what is missing is streamed
+        wait: false,
         ..BaseBackupOptions::default()
     };
     let lock = lock_target(directory)?;

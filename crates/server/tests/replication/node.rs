@@ -300,4 +300,8 @@ impl RunningBackup for Backup {
         self.writer.flush(end).unwrap();
         Ok(end)
     }
+
+    fn is_archived(&mut self) -> Result<Option<bool>, ErrorFields> {
+        Ok(None)
+    }
 }

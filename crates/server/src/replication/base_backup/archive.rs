@@ -6,12 +6,12 @@ use walship_basebackup::{
 };
 use walship_node::{BackupPhase, BackupProgress};
 use walship_protocol::wire::{
-    CopyDirection, ErrorFields, Severity, put_copy_data, put_copy_done, put_copy_response, put_error,
-    put_result_set,
+    CopyDirection, ErrorFields, put_copy_data, put_copy_done, put_copy_response, put_result_set,
 };
 use walship_protocol::{BaseBackupOptions, CheckpointMode, ManifestMode, ResultSet};
 use walship_types::{Lsn, Timestamp, history_file_name};
 
+use super::archiving::wait_for_archive;
 use super::log_files::{log_file_sizes, log_files};
 use super::pieces::{Archive, Pieces};
 use crate::replication::host::{BackupStart, ReplicationHost, RunningBackup};
@@ -48,8 +48,8 @@ pub(super) fn back_up(
     out.send().map_err(gone)?;
 
     let (manifest, end) = archive(host, options, backup.as_mut(), (&label, &files), out, progress)?;
-    if !options.wal && options.wait {
-        put_error(&mut out.buffer, &log_is_separate());
+    if options.wait {
+        wait_for_archive(backup.as_mut(), out, progress)?;
     }
     if let Some(manifest) = manifest {
         put_copy_data(&mut out.buffer, b"m");
@@ -62,15 +62,8 @@ pub(super) fn back_up(
     out.send().map_err(gone)
 }
 
-fn gone(error: std::io::Error) -> ErrorFields {
+pub(super) fn gone(error: std::io::Error) -> ErrorFields {
     ErrorFields::error("08006", error.to_string())
-}
-
-/// What PostgreSQL tells who takes a backup without its log.
-fn log_is_separate() -> ErrorFields {
-    let text = "WAL archiving is not enabled; you must ensure that all required WAL segments are copied \
-                through other means to complete the backup";
-    ErrorFields { severity: Severity::Notice, ..ErrorFields::error("00000", text) }
 }
 
 fn label(host: &dyn ReplicationHost, options: &BaseBackupOptions, start: BackupStart) -> BackupFile {

@@ -1,6 +1,7 @@
 //! `BASE_BACKUP`: a thread reads the files and encodes what is sent, a task sends it.
 
 mod archive;
+mod archiving;
 mod log_files;
 mod pieces;
 

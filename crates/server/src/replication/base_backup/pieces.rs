@@ -46,6 +46,11 @@ impl Pieces {
         self.pieces.blocking_send(piece).map_err(|_| io::Error::other("the client is gone"))
     }
 
+    /// Whether the client is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.pieces.is_closed()
+    }
+
     /// A message of the copy stream with its kind in front.
     pub(super) fn put(&mut self, kind: u8, bytes: &[u8]) {
         put_copy_data_head(&mut self.buffer, &[kind], bytes.len());

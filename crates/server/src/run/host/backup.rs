@@ -14,6 +14,7 @@ use super::replication::engine_fields;
 use super::slots::node_error;
 use crate::replication::{BackupStart, RunningBackup};
 use crate::run::Node;
+use crate::run::archiver::archived_until;
 use crate::run::follower::end_of_records;
 use crate::run::log::NodeLog;
 
@@ -113,6 +114,11 @@ impl RunningBackup for NodeBackup {
 
     fn stop(&mut self) -> Result<Lsn, ErrorFields> {
         self.shared.end()
+    }
+
+    fn is_archived(&mut self) -> Result<Option<bool>, ErrorFields> {
+        let archived = archived_until(&self.shared.node, self.shared.end()?);
+        archived.map_err(|error| ErrorFields::error("58030", error.to_string()))
     }
 }
 
