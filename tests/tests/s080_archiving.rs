@@ -186,3 +186,55 @@ fn a_promotion_archives_its_history_and_what_the_old_timeline_left() {
     assert_eq!(follower.sql("SELECT group_concat(v) FROM t"), "1,2,3");
     assert_eq!(archiver(&follower, "failed_count"), "0");
 }
+
+#[test]
+fn a_follower_archives_what_it_receives_when_told_to() {
+    let lab = Lab::new();
+    let (path, setting) = archive(&lab);
+    let leader = lab.leader_with(&["--wal-segment-size", "1MB"]);
+    let mut follower =
+        lab.follower_with("follower", leader.port(), &["-c", "archive_mode=always", "-c", &setting]);
+    leader.sql("CREATE TABLE t(v); INSERT INTO t VALUES (randomblob(2500000))");
+    let last = leader.sql("SELECT pg_walfile_name(pg_switch_wal())");
+    wait_until("the follower has archived it", || path.join(&last).exists());
+    follower.kill();
+    leader.sql("INSERT INTO t VALUES (randomblob(2500000))");
+    let last = leader.sql("SELECT pg_walfile_name(pg_switch_wal())");
+    follower.start();
+    wait_until("the follower has archived that too", || path.join(&last).exists());
+    for name in names(&path) {
+        assert!(
+            fs::read(path.join(&name)).unwrap() == fs::read(leader.dir().join("pg_wal").join(&name)).unwrap()
+        );
+    }
+    assert_eq!(archiver(&follower, "failed_count"), "0");
+    assert_eq!(names(&path).len(), usize::from_str_radix(&last[16..], 16).unwrap());
+}
+
+#[test]
+fn a_switchover_leaves_an_archive_without_a_gap() {
+    let lab = Lab::new();
+    let (path, setting) = archive(&lab);
+    let archiving = ["-c", "archive_mode=on", "-c", setting.as_str()];
+    let first = lab.leader_with(&[&["--wal-segment-size", "1MB"], archiving.as_slice()].concat());
+    let second = lab.follower_with("second", first.port(), &archiving);
+    let conninfo = |node: &Node| format!("host=127.0.0.1 port={} user=postgres", node.port());
+    first.sql("CREATE TABLE t(v); INSERT INTO t VALUES ('of the first')");
+    lab.base_backup(&first, "backup");
+    for (from, to) in [(&first, &second), (&second, &first)] {
+        wait_caught_up(from, to);
+        lab.walctl(&["switchover", "--from", &conninfo(from), "--to", &conninfo(to)]).success();
+        to.sql("INSERT INTO t VALUES (randomblob(1500000)), ('of another timeline')");
+    }
+    let last = first.sql("SELECT pg_walfile_name(pg_switch_wal())");
+    wait_until("the third timeline is archived", || path.join(&last).exists());
+    assert!(path.join("00000003.history").exists());
+    lab.restore("backup", "restored", &[]).success();
+    walship_tests::pages::assert_same(
+        &first.database("postgres"),
+        &lab.path().join("restored/base/postgres.db"),
+    );
+    for node in [&first, &second] {
+        assert_eq!(archiver(node, "failed_count"), "0", "{}", node.log());
+    }
+}

@@ -2,21 +2,15 @@
 //! are as good as our own.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
-use walship_tests::{Lab, Node, Output, Process, Role, TestArchive, output_of, postgres_program, wait_until};
+use walship_tests::{Lab, Node, Role, TestArchive, spawn_stock, stock, unpack, wait_until};
 
 const ROWS: &str = "SELECT count(*), sum(length(v)) FROM t";
 
-fn stock(name: &str, node: &Node) -> Command {
-    let mut command = Command::new(postgres_program(name));
-    command.args(["-h", "127.0.0.1", "-U", "postgres", "-w", "-p", &node.port().to_string()]);
-    command
-}
-
-fn backup(lab: &Lab, leader: &Node, arguments: &[&str]) -> Output {
-    output_of(stock("pg_basebackup", leader).args(arguments).args(["-c", "fast"]).current_dir(lab.path()))
+fn backup(lab: &Lab, node: &Node, directory: &str, more: &[&str]) -> PathBuf {
+    stock(lab, "pg_basebackup", node, &[&["-D", directory, "-c", "fast"], more].concat()).success();
+    lab.path().join(directory)
 }
 
 fn fill(leader: &Node) {
@@ -44,29 +38,29 @@ fn backups_with_and_without_log_plain_and_unpacked() {
     leader.sql("SELECT pg_reload_conf()");
     leader.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v)");
     fill(&leader);
+    let follower = lab.follower(&leader);
     for log in ["none", "fetch", "stream"] {
-        backup(&lab, &leader, &["-D", &format!("plain_{log}"), "-X", log]).success();
-        fill(&leader);
-        let packed = format!("tar_{log}");
-        backup(&lab, &leader, &["-D", &packed, "-Ft", "-X", log]).success();
+        backup(&lab, &leader, &format!("plain_{log}"), &["-X", log]);
         fill(&leader);
     }
+    for log in ["fetch", "stream"] {
+        backup(&lab, &leader, &format!("tar_{log}"), &["-Ft", "-X", log]);
+        fill(&leader);
+    }
+    walship_tests::wait_caught_up(&leader, &follower);
+    backup(&lab, &follower, "of_a_follower", &["-X", "none"]);
+    fill(&leader);
     archive.complete(&leader);
+    assert_restores(&lab, "of_a_follower", archive.path(), &leader);
     for log in ["none", "fetch", "stream"] {
         assert_restores(&lab, &format!("plain_{log}"), archive.path(), &leader);
+    }
+    for log in ["fetch", "stream"] {
         let packed = lab.path().join(format!("tar_{log}"));
         let refused = lab.walctl(&["restore", "-B", packed.to_str().unwrap(), "-D", "nothing"]).failure();
         assert!(refused.contains("is a backup in tar format"), "{refused}");
-        let unpacked = format!("unpacked_{log}");
-        let to = lab.path().join(&unpacked);
-        fs::create_dir(&to).unwrap();
-        output_of(Command::new("tar").arg("-xf").arg(packed.join("base.tar")).arg("-C").arg(&to)).success();
-        if packed.join("pg_wal.tar").exists() {
-            let wal = to.join("pg_wal");
-            output_of(Command::new("tar").arg("-xf").arg(packed.join("pg_wal.tar")).arg("-C").arg(wal))
-                .success();
-        }
-        assert_restores(&lab, &unpacked, archive.path(), &leader);
+        let unpacked = unpack(&packed);
+        assert_restores(&lab, &unpacked.file_name().unwrap().to_string_lossy(), archive.path(), &leader);
     }
 }
 
@@ -78,13 +72,12 @@ fn archives_of_pg_receivewal_as_they_are() {
     let start = |name: &str, more: &[&str]| {
         let to = lab.path().join(name);
         fs::create_dir(&to).unwrap();
-        let mut receive = stock("pg_receivewal", &leader);
-        receive.arg("-D").arg(&to).args(["--synchronous", "--no-loop"]).args(more);
-        (Process::spawn(name, receive, &lab.path().join(format!("{name}.log"))), to)
+        let arguments = [&["-D", name, "--synchronous", "--no-loop"], more].concat();
+        (spawn_stock(&lab, "pg_receivewal", &leader, &arguments), to)
     };
     let (mut plain, plain_archive) = start("plain", &[]);
     let (mut gzip, gzip_archive) = start("gzip", &["--compress=gzip"]);
-    backup(&lab, &leader, &["-D", "backup", "-X", "none"]).success();
+    let backup = backup(&lab, &leader, "backup", &["-X", "none"]);
     for _ in 0..3 {
         fill(&leader);
     }
@@ -102,6 +95,6 @@ fn archives_of_pg_receivewal_as_they_are() {
     assert!(has(&plain_archive, ".partial"));
     assert!(has(&gzip_archive, ".gz") && has(&gzip_archive, ".gz.partial"));
     assert_restores(&lab, "backup", &plain_archive, &leader);
-    fs::rename(lab.path().join("backup"), lab.path().join("again")).unwrap();
+    fs::rename(backup, lab.path().join("again")).unwrap();
     assert_restores(&lab, "again", &gzip_archive, &leader);
 }
