@@ -69,7 +69,7 @@ pub fn run_session<S: Read + Write>(stream: S, connecting: Connecting) -> Result
         is_active: false,
         was_undone: false,
         settings_changed: false,
-        told_cluster: 0,
+        told_cluster: None,
     };
     session.greet();
     let result = session.serve();
@@ -126,10 +126,11 @@ impl<S: Read + Write> Session<S> {
         }
         wire::put_authentication_ok(output);
         let mut settings = self.start.settings.lock();
+        let cluster = settings.cluster();
         for (name, value) in settings.report_all() {
             wire::put_parameter_status(output, name, &value);
         }
-        self.told_cluster = Arc::as_ptr(&settings.cluster()).addr();
+        self.told_cluster = Some(cluster);
         drop(settings);
         wire::put_backend_key_data(output, self.registration.pid(), self.registration.key());
         wire::put_ready_for_query(output, TransactionStatus::Idle);

@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use walship_protocol::wire::{self, FrontendMessage, Severity, SqlState, TransactionStatus};
-use walship_settings::{SynchronousCommit, Typed};
+use walship_settings::{Settings, SynchronousCommit, Typed};
 use walship_types::Lsn;
 
 use self::extended::{Portal, Prepared};
@@ -76,8 +76,8 @@ struct Session<S> {
     was_undone: bool,
     /// Whether a setting may have changed that the client is told about.
     settings_changed: bool,
-    /// The cluster's settings when the client was last told: another address means a reload.
-    told_cluster: usize,
+    /// The cluster's settings when the client was last told. Held, so that others are elsewhere.
+    told_cluster: Option<Arc<Settings>>,
 }
 
 impl<S: Read + Write> Session<S> {

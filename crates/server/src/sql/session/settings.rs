@@ -87,11 +87,12 @@ impl<S: Read + Write> Session<S> {
     /// Tells the client what changed among the settings that it is told about: by the session, a reload, a promotion.
     pub(super) fn tell_settings(&mut self) {
         let mut settings = self.start.settings.lock();
-        let cluster = Arc::as_ptr(&settings.cluster()).addr();
-        if !std::mem::take(&mut self.settings_changed) && cluster == self.told_cluster {
+        let cluster = settings.cluster();
+        let is_known = self.told_cluster.as_ref().is_some_and(|told| Arc::ptr_eq(told, &cluster));
+        if !std::mem::take(&mut self.settings_changed) && is_known {
             return;
         }
-        self.told_cluster = cluster;
+        self.told_cluster = Some(cluster);
         for (name, value) in settings.report_changes() {
             wire::put_parameter_status(&mut self.channel.output, name, &value);
         }
