@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use walship_client::{Connection, Purpose};
 use walship_protocol::{Command, Target};
 use walship_types::{Lsn, SystemId, TimelineId};
@@ -36,25 +37,28 @@ impl Candidate {
     }
 }
 
-/// Asks every host of every connection string, one after the other as given.
+/// Asks every host of every connection string, all at once; the result is in their order.
 pub(crate) async fn ask_all(servers: &[String]) -> Result<Vec<Candidate>, Failure> {
-    let mut candidates: Vec<Candidate> = Vec::new();
+    let mut targets: Vec<Target> = Vec::new();
     for text in servers {
         let target = server(text)?;
-        for host in &target.hosts {
-            let target = Target {
-                hosts: vec![host.clone()],
-                session_attributes: walship_protocol::SessionAttributes::Any,
-                ..target.clone()
-            };
-            let answer = match tokio::time::timeout(ANSWER_TIMEOUT, ask(&target)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(Failure::new(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
-            };
-            candidates.push(Candidate { target, answer });
-        }
+        targets.extend(target.hosts.iter().map(|host| Target {
+            hosts: vec![host.clone()],
+            session_attributes: walship_protocol::SessionAttributes::Any,
+            ..target.clone()
+        }));
     }
-    Ok(candidates)
+    let mut asked = JoinSet::new();
+    for (place, target) in targets.into_iter().enumerate() {
+        asked.spawn(async move {
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, ask(&target)).await;
+            let silent = |_| Err(Failure::new(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())));
+            (place, Candidate { target, answer: answer.unwrap_or_else(silent) })
+        });
+    }
+    let mut answered = asked.join_all().await;
+    answered.sort_by_key(|(place, _)| *place);
+    Ok(answered.into_iter().map(|(_, candidate)| candidate).collect())
 }
 
 async fn ask(target: &Target) -> Result<Answer, Failure> {
