@@ -1,52 +1,7 @@
 //! A full disk: the leader refuses writes before anything changed, reads and ships on, and takes writes again by itself
 //! once there is room; a follower pauses and resumes.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use walship_tests::{Lab, Node, Role, assert_identical, output_of, wait_caught_up, wait_until};
-
-/// Room on the small disk: a few segments of 1 MiB, the database, its -wal.
-const DISK_MIB: u32 = 48;
-
-/// A small file system of its own, unmounted when dropped.
-struct SmallDisk {
-    at: PathBuf,
-}
-
-impl SmallDisk {
-    fn mount(at: &Path) -> SmallDisk {
-        // SAFETY: geteuid has no arguments and cannot fail
-        let root = unsafe { libc::geteuid() } == 0;
-        assert!(root, "this test mounts a tmpfs: run it as root");
-        std::fs::create_dir_all(at).unwrap();
-        let options = format!("size={DISK_MIB}m,mode=0700");
-        output_of(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at)).success();
-        SmallDisk { at: at.to_owned() }
-    }
-
-    /// Takes all the room that there is.
-    fn fill(&self) {
-        let mut ballast = File::create(self.ballast()).unwrap();
-        while ballast.write_all(&[1; 4096]).is_ok() {}
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.ballast()).unwrap();
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.at.join(".ballast")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
-    }
-}
+use walship_tests::{Lab, Node, Role, SmallDisk, assert_identical, wait_caught_up, wait_until};
 
 const INSERT: &str = "INSERT INTO t(v) VALUES (randomblob(100000))";
 

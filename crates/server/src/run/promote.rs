@@ -16,7 +16,7 @@ use walship_wal::{
 
 use super::Failure;
 use super::failover::{OldLeader, Promotion};
-use super::faults::{is_skipped, survives_crash};
+use super::faults::survives_crash;
 use super::follower::replay_on;
 use super::leader::wal_config;
 use super::log::{FollowerLog, NodeLog};
@@ -77,6 +77,8 @@ pub(crate) fn promote(
         }
     };
     survives_crash("promote: control file");
+    // of the time when this node led before
+    node.failover.clear_fence();
     let mut fencing = (wanted == Wanted::Failover).then(|| Fencing::start(runtime, node, &history));
     remove_standby_signal(&node.disk, &node.directory)?;
     survives_crash("promote: standby.signal");
@@ -177,9 +179,6 @@ fn branch(node: &Node, config: &WalConfig, found: &Recovered) -> Result<Timeline
     let next = newest.0.checked_add(1).map(TimelineId);
     let next = next.ok_or_else(|| Failure::new(format!("timeline {newest} is the last one")))?;
     let end = found.end.at;
-    if is_skipped("promote: room") {
-        return Err(Failure::new(std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error())));
-    }
     let history = config.history.branch(next, end, &format!("promoted at {end}"));
     write_history(&*node.disk, &node.directory.wal(), &history)?;
     survives_crash("promote: history file");
@@ -188,6 +187,7 @@ fn branch(node: &Node, config: &WalConfig, found: &Recovered) -> Result<Timeline
     node.control.update(|control| {
         control.state = ControlState::Promoting;
         control.timeline = next;
+        control.fence = None;
         control.dismissed.clear();
         control.known_flush = control.known_flush.max(end);
     })?;

@@ -4,6 +4,8 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 use walship_types::{Lsn, TimelineId};
 
+use crate::sql::SqlError;
+
 /// Requests to promote this node, and how the last one ended.
 #[derive(Debug, Default)]
 pub(crate) struct PromotionRequests {
@@ -22,7 +24,22 @@ struct State {
     /// Since when it is wanted.
     since: Option<Instant>,
     /// Why the last one failed, if it did.
-    error: Option<String>,
+    error: Option<NotDone>,
+}
+
+/// Why a promotion did not come about, for whoever asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotDone {
+    /// Without the words that it could not be done.
+    pub(crate) reason: String,
+    pub(crate) hint: String,
+}
+
+impl NotDone {
+    /// As the answer over either kind of connection.
+    pub(crate) fn into_error(self) -> SqlError {
+        SqlError::new("55000", format!("could not promote: {}", self.reason)).with_hint(self.hint)
+    }
 }
 
 /// Why a node is to be promoted.
@@ -51,7 +68,7 @@ impl PromotionRequests {
 
     /// Waits until the promotion `number` has ended. `None`: not before `deadline`,
     /// or the caller was cancelled.
-    pub(crate) fn wait(&self, number: u64, deadline: Instant) -> Option<Result<(), String>> {
+    pub(crate) fn wait(&self, number: u64, deadline: Instant) -> Option<Result<(), NotDone>> {
         let mut state = self.state.lock();
         while state.ended < number {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
@@ -83,7 +100,7 @@ impl PromotionRequests {
     }
 
     /// Tells those who wait.
-    pub(crate) fn end(&self, error: Option<String>) {
+    pub(crate) fn end(&self, error: Option<NotDone>) {
         let mut state = self.state.lock();
         state.ended = state.asked;
         state.error = error;
@@ -109,8 +126,9 @@ mod tests {
         let waiting = Arc::clone(&requests);
         let waiter =
             std::thread::spawn(move || waiting.wait(number, Instant::now() + Duration::from_secs(60)));
-        requests.end(Some("the disk is full".to_owned()));
-        assert_eq!(waiter.join().unwrap(), Some(Err("the disk is full".to_owned())));
+        let full = NotDone { reason: "the disk is full".to_owned(), hint: "make room".to_owned() };
+        requests.end(Some(full.clone()));
+        assert_eq!(waiter.join().unwrap(), Some(Err(full)));
         let second = requests.ask(Wanted::Failover);
         assert_ne!(second, number);
         requests.end(None);

@@ -24,6 +24,7 @@ use super::node::Node;
 use super::panic::{TASK_THREAD, stop_on_panic};
 use super::peers::{keep_off_if_replaced, watch_peers};
 use super::promote::{NotPromoted, promote, remove_requests, remove_standby_signal};
+use super::promotion::NotDone;
 use super::receiving::Receiving;
 use super::recovery_command::RecoveryCommand;
 use super::rewind::auto_rewind;
@@ -40,6 +41,10 @@ use crate::listen::{ListenError, Listener, NotReady};
 const ASYNC_THREADS: usize = 2;
 /// How often a follower looks for the file that promotes it.
 const PROMOTE_FILE_INTERVAL: Duration = Duration::from_millis(50);
+/// What whoever asked for a promotion that failed is told to do.
+const STILL_FOLLOWER: &str = "the node is a follower as before; mend that, and promote it again";
+/// And if it failed where there is no way back.
+const HALFWAY: &str = "the node stops now; its next start finishes the promotion or undoes it";
 
 /// Runs a program until it is told to stop; the exit status.
 pub fn run(options: StartOptions) -> ExitCode {
@@ -267,18 +272,16 @@ impl Running {
                 Ok(None)
             }
             Err(NotPromoted::StillFollower(failure)) => {
-                tracing::error!(
-                    event = "promotion_failed",
-                    hint = failure.hint,
-                    "could not promote: {}",
-                    failure.message
-                );
+                let hint = failure.hint.unwrap_or_else(|| STILL_FOLLOWER.to_owned());
+                let reason = failure.message;
+                tracing::error!(event = "promotion_failed", hint, "could not promote: {reason}");
                 remove_requests(&node.directory);
-                node.promotions.end(Some(failure.message));
+                node.promotions.end(Some(NotDone { reason, hint }));
                 Ok(None)
             }
             Err(NotPromoted::Halfway(failure)) => {
-                node.promotions.end(Some(failure.message.clone()));
+                let (reason, hint) = (failure.message.clone(), HALFWAY.to_owned());
+                node.promotions.end(Some(NotDone { reason, hint }));
                 Ok(Some(Stop::Promotion(failure)))
             }
         }

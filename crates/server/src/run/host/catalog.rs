@@ -242,7 +242,7 @@ impl CatalogSource for Arc<Node> {
         match self.promotions.wait(number, Instant::now() + wait) {
             None => Ok(false),
             Some(Ok(())) => Ok(true),
-            Some(Err(error)) => Err(SqlError::new("55000", format!("could not promote: {error}"))),
+            Some(Err(error)) => Err(error.into_error()),
         }
     }
 

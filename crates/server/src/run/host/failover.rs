@@ -69,7 +69,7 @@ impl FailoverHost for Arc<Node> {
         let number = self.promotions.ask(Wanted::TakeOver { end, timeline });
         match self.promotions.wait(number, Instant::now() + TAKE_OVER_WAIT) {
             None => Err(ErrorFields::error("57014", "the promotion is still under way")),
-            Some(Err(error)) => Err(ErrorFields::error("55000", format!("could not promote: {error}"))),
+            Some(Err(error)) => Err(error.into_error().into()),
             Some(Ok(())) => {
                 let promotion = self.failover.promotion();
                 let began =
