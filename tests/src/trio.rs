@@ -231,7 +231,8 @@ impl Trio {
             }
             assert!(started.elapsed() < SETTLE_LIMIT, "not one leader and two followers: {said:?}");
             for (at, said) in said.iter().enumerate() {
-                if said.as_ref().is_some_and(|said| said.streams || said.role == "leader") {
+                // one that is starting has the time for it
+                if said.as_ref().is_none_or(|said| said.streams || said.role == "leader") {
                     well[at] = Instant::now();
                 }
                 let late = well[at].elapsed() >= RESTART_AFTER;

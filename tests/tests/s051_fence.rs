@@ -172,6 +172,31 @@ fn nothing_else_fences_a_leader() {
 }
 
 #[test]
+fn a_copy_of_its_own_directory_fences_nobody_and_is_noticed() {
+    let lab = Lab::new();
+    let mut leader = lab.node(Role::Leader, "leader", &["-c", "peers_check_interval=200ms"]);
+    let mut copy = lab.node(Role::Leader, "copy", &[]);
+    // its own address too: a list of all nodes will do
+    let peers =
+        format!("peers=host=127.0.0.1,127.0.0.1 port={},{} user=postgres", leader.port(), copy.port());
+    leader.add_arguments(&["-c", &peers]);
+    leader.start();
+    leader.sql("CREATE TABLE t(v)");
+    leader.stop();
+    let copied = std::process::Command::new("cp").arg("-a").arg(leader.dir()).arg(copy.dir()).status();
+    assert!(copied.unwrap().success());
+    leader.start();
+    assert!(!leader.log().contains("leads timeline 1 of this cluster too"), "{}", leader.log());
+    copy.start();
+    copy.sql("INSERT INTO t VALUES('one'); INSERT INTO t VALUES('and more')");
+    wait_until("the copy is noticed", || leader.log().contains("leads timeline 1 of this cluster too"));
+    let refused = walctl_fence(&lab, &leader, &copy);
+    assert!(refused.stderr.contains("is on timeline 1, which replaces nothing"), "{}", refused.stderr);
+    assert_eq!(role(&leader), "leader");
+    leader.sql("INSERT INTO t VALUES('still')");
+}
+
+#[test]
 fn a_fenced_leader_that_is_rewound_can_lead_again() {
     // with something of its own to lose, and with nothing: then it only becomes a follower
     for lost in [true, false] {

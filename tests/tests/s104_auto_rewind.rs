@@ -71,6 +71,29 @@ fn a_leader_whose_follower_was_not_promoted_stays_the_leader() {
 }
 
 #[test]
+fn a_new_leader_never_goes_back_to_the_old_one() {
+    let lab = Lab::new();
+    let leader = lab.leader();
+    leader.sql(BEFORE);
+    let mut promoted = lab.follower_with("promoted", leader.port(), &["--auto-rewind"]);
+    wait_caught_up(&leader, &promoted);
+    lab.walctl(&["promote", "-D", promoted.dir().to_str().unwrap()]).success();
+    promoted.sql("DELETE FROM t WHERE id > 1000");
+    // it comes back, and finds nobody but the old leader, fenced by now
+    for crash in [true, false] {
+        if crash {
+            promoted.kill();
+        } else {
+            promoted.stop();
+        }
+        promoted.start();
+        assert_eq!(promoted.sql("SELECT role, timeline FROM walship_stat_failover"), "leader|2");
+        assert_eq!(promoted.sql("SELECT count(*) FROM t"), "1000");
+    }
+    assert_eq!(leader.sql("SELECT role FROM walship_stat_failover"), "fenced");
+}
+
+#[test]
 fn a_follower_that_is_ahead_is_rewound_by_its_start_too() {
     let lab = Lab::new();
     let mut leader = lab.leader();

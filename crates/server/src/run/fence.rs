@@ -76,6 +76,11 @@ impl Node {
         if !self.failover.set_fence(fence.clone()) {
             return Ok(switch_lsn);
         }
+        if self.is_follower() {
+            // it handed over at this very moment, and knows better
+            self.failover.clear_fence();
+            return Err(NotFenced::NotLeader);
+        }
         let detail = describe(&fence);
         self.failover.leave(detail.clone());
         self.tell_role();
@@ -92,7 +97,7 @@ impl Node {
             hint = FENCED_HINT,
             "this node takes no writes any more: {}", detail.trim_end_matches('.')
         );
-        self.control.update(|control| control.fence = Some(fence))?;
+        self.control.update(|control| control.fence = self.failover.fence())?;
         Ok(switch_lsn)
     }
 

@@ -100,7 +100,13 @@ pub(crate) fn targets(node: &Node, with_primary: bool) -> Vec<Target> {
             conninfo.target(|name| std::env::var(name).ok()).map_err(|error| error.to_string())
         });
         match target {
-            Ok(target) => targets.extend(each_host(&target)),
+            Ok(target) => {
+                for one in each_host(&target) {
+                    if targets.iter().all(|known| known.hosts != one.hosts) {
+                        targets.push(one);
+                    }
+                }
+            }
             Err(error) => {
                 tracing::error!(peer = text, error, "could not read the connection string of a peer");
             }
@@ -146,6 +152,13 @@ async fn ask_peer(node: &Arc<Node>, target: &Target) -> Result<bool, PeerError> 
     let mut connection = connect(target, "walship peer check").await?;
     let peer = identify(&mut connection).await?;
     let own = node.log().history().timeline;
+    if peer.system_id == node.system_id && peer.timeline == own && leads_too(node, &connection) {
+        tracing::error!(
+            event = "timeline_conflict", peer = %connection.host(), timeline = %own,
+            hint = "one of them is a copy of the other's directory: stop it, and take a base backup for it instead",
+            "another node leads timeline {own} of this cluster too"
+        );
+    }
     if peer.system_id != node.system_id || peer.timeline < own || peer.timeline == TimelineId::FIRST {
         connection.close().await;
         return Ok(false);
@@ -164,6 +177,14 @@ async fn ask_peer(node: &Arc<Node>, target: &Target) -> Result<bool, PeerError> 
         }
         _ => false,
     })
+}
+
+/// Whether the other one writes as this node does, and is another one.
+fn leads_too(node: &Node, connection: &Connection) -> bool {
+    let own = |address| node.backends.list().iter().any(|backend| backend.client_address == Some(address));
+    !node.is_read_only()
+        && connection.parameter("in_hot_standby") == Some("off")
+        && connection.local_address().is_some_and(|address| !own(address))
 }
 
 /// Before a leader lets anyone write: whether it was fenced, or is now that its peers are asked.

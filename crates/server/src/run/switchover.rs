@@ -417,6 +417,9 @@ fn follow(
     node.tell_role();
     // writers that wait are told now, and find the other node leading
     held.follow();
+    // a peer may have proven meanwhile what this node knows best itself; in this order, since
+    // whoever learned it writes it down only while it holds
+    node.failover.clear_fence();
     node.control.update(|control| {
         control.state = ControlState::InRecovery;
         control.minimum_recovery = end;

@@ -136,6 +136,11 @@ impl Rewind<'_> {
         let standing = self.runtime.block_on(source.standing(&own_log))?;
         let timeline = source.history.timeline;
         let rewound = |outcome| Rewound { own_end, timeline, outcome };
+        if self.unless_leader && !again && timeline < own.history.timeline {
+            // the source was left behind, or does not know yet who leads: going back to it would
+            // undo a promotion, which only a person may do
+            return Ok(rewound(Outcome::NothingToDo { made_follower: false }));
+        }
         let follows = is_follower(&self.place, &control);
         let fork = match standing {
             Standing::Behind if again => {
