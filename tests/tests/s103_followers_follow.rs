@@ -101,6 +101,42 @@ fn of_two_that_lead_the_one_on_the_newest_timeline_is_followed() {
 }
 
 #[test]
+fn a_follower_that_lacks_nothing_streams_and_reports_at_once() {
+    let lab = Lab::new();
+    // no keepalive makes up for what was not sent
+    let leader = lab.leader_with(&["-c", "wal_sender_timeout=0"]);
+    leader.sql("CREATE TABLE t(v)");
+    let mut follower = lab.follower(&leader);
+    wait_caught_up(&leader, &follower);
+    follower.restart();
+    wait_until("it streams", || follower.sql("SELECT status FROM pg_stat_wal_receiver") == "streaming");
+    wait_until("the leader knows where it is", || {
+        leader.sql("SELECT sent_lsn = flush_lsn AND flush_lsn = replay_lsn FROM pg_stat_replication") == "t"
+    });
+}
+
+#[test]
+fn a_leader_that_appears_among_the_hosts_is_found_well_before_the_next_attempt() {
+    let lab = Lab::new();
+    let leader = lab.leader();
+    leader.sql("CREATE TABLE t(v); INSERT INTO t VALUES('one')");
+    let between = lab.follower_with("between", leader.port(), &[]);
+    let link = Proxy::to(leader.port());
+    link.set(Weather::Cut);
+    let (first, second) = (link.port(), between.port());
+    let primary = format!("host=127.0.0.1,127.0.0.1 port={first},{second} user=postgres");
+    let arguments = ["--primary", &primary, "--name", "below", "-c", "wal_retrieve_retry_interval=10min"];
+    let mut below = lab.node(Role::Follower, "below", &arguments);
+    below.start();
+    wait_caught_up(&between, &below);
+    link.set(Weather::Fair);
+    let port = first.to_string();
+    wait_until("it goes over to the leader", || {
+        below.sql("SELECT sender_port FROM pg_stat_wal_receiver") == port
+    });
+}
+
+#[test]
 fn a_follower_that_is_ahead_refuses_and_can_be_rewound() {
     let lab = Lab::new();
     let mut leader = lab.leader();

@@ -139,6 +139,8 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream<'_, S> {
     async fn run(&mut self) -> Result<After, ConnectionError> {
         let mut phase = self.serving.host.phase();
         let mut left = false;
+        // that the stream has begun is told even if there is nothing to send
+        self.flush().await?;
         loop {
             match *phase.borrow_and_update() {
                 ServerPhase::Running => {}

@@ -91,8 +91,11 @@ pub(super) async fn leader_appears(
     if target.hosts.len() < 2 {
         return std::future::pending().await;
     }
+    // soon at first: the roles of the hosts are changing, maybe, and this one has lost its leader
+    let mut pause = LOOK_PAUSE;
     loop {
-        tokio::time::sleep(settings.retry_interval.max(LOOK_PAUSE)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(settings.retry_interval.max(LOOK_PAUSE));
         let mut found = false;
         for candidate in ask_all(target, settings, host, own, &mut Vec::new()).await {
             found |= candidate.leads;
