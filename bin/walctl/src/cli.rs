@@ -48,6 +48,11 @@ pub(crate) enum Command {
     Controldata(controldata::Arguments),
 }
 
+/// The command line.
+pub fn command() -> clap::Command {
+    CommandLine::command()
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
@@ -74,7 +79,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
 /// Reads the command line. Otherwise help was asked for and is printed, or it is wrong,
 /// and what is wrong is printed as PostgreSQL's programs do.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, ExitCode> {
-    let matches = CommandLine::command().try_get_matches_from(arguments);
+    let matches = command().try_get_matches_from(arguments);
     let error = match matches.and_then(|matches| CommandLine::from_arg_matches(&matches)) {
         Ok(line) => return Ok(line.command),
         Err(error) => error,
