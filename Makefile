@@ -3,14 +3,16 @@
 CARGO      ?= cargo
 TARGET_DIR  = $(or $(CARGO_TARGET_DIR),target)
 RUNNER      = ./scripts/test.sh
+PREFIX     ?= /usr/local
+DESTDIR    ?=
 
-.PHONY: help build run test test-heavy check bench failovers fixtures fmt lint doc install-deps clean
+.PHONY: help build run test test-heavy check bench failovers fixtures fmt lint doc install-deps install uninstall deb clean
 
 help: ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## the release programs: target/release/{walsender,walreceiver,walctl}
-	$(CARGO) build --release --locked -p walsender -p walreceiver -p walctl
+	$(CARGO) build --release --locked -p walsender -p walreceiver -p walctl -p walship-manual
 
 run: build ## a leader and a follower with a real database under ./data, until Ctrl-C
 	@$(CARGO) build --release --locked -p walship-tests --bin demo
@@ -40,13 +42,22 @@ fmt: ## formatting, checked
 
 lint: ## clippy, and shellcheck where it is installed
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh docs/scripts/*.sh .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh docs/scripts/*.sh packaging/*.sh packaging/debian/build.sh packaging/debian/p* .ci/run; fi
 
 doc: ## the API documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps -q
 
 install-deps: ## what the tests need beyond Rust: PostgreSQL 15, sqlite3, the drivers
 	@./scripts/install-deps.sh
+
+install: ## what "make build" has built, below PREFIX (/usr/local); DESTDIR is put before every path
+	@./packaging/install.sh $(TARGET_DIR)/release $(PREFIX) $(DESTDIR)
+
+uninstall: ## removes what install has placed
+	@./packaging/uninstall.sh $(PREFIX) $(DESTDIR)
+
+deb: build ## a Debian package of it: target/debian/walship_*.deb
+	@./packaging/debian/build.sh $(TARGET_DIR)/release $(TARGET_DIR)/debian
 
 clean: ## removes what was built, and nothing under ./data
 	$(CARGO) clean

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Rust: PostgreSQL 15 (its programs are the stock
-# clients, and the oracle), sqlite3, Node.js, and the drivers of tests/drivers.
+# clients, and the oracle), sqlite3, Node.js, the drivers of tests/drivers, and what
+# looks at units, pages and packages.
 # On Debian as root it uses apt-get; anywhere else it names what is missing and fails.
 # Does nothing, quickly, when everything is there.
 set -euo pipefail
@@ -23,6 +24,9 @@ have_server || need "PostgreSQL 15" postgresql-15
 { have psql && have pgbench && have pg_isready; } || need "PostgreSQL's client programs" postgresql-client-15
 have sqlite3 || need sqlite3 sqlite3
 have_venv || need "Python 3 with venv" python3 python3-venv
+have systemd-analyze || need systemd-analyze systemd
+have man || need man man-db
+{ have dpkg-deb && have objdump; } || need "dpkg-deb and objdump" dpkg binutils
 { have node && have npm; } || need "Node.js with npm" nodejs npm
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -101,3 +101,6 @@ mod s123_tls;
 mod s124_tls_failover;
 mod s125_under_attack;
 mod s126_damaged_roles;
+mod s135_install;
+mod s136_under_systemd;
+mod s137_debian_package;

@@ -7,6 +7,7 @@ use walship_types::{Lsn, SystemId, TimelineHistory, Timestamp};
 use super::faults::is_skipped;
 use super::log::NodeLog;
 use super::node::Node;
+use super::service_manager;
 use crate::sql::{NOT_LEADER, SessionStart, SqlError};
 
 /// What to do about a fenced node.
@@ -84,6 +85,7 @@ impl Node {
         let detail = describe(&fence);
         self.failover.leave(detail.clone());
         self.tell_role();
+        service_manager::role_changed(self);
         self.backends.interrupt_all(BackendKind::Client, Interrupt::StopWriting);
         // followers have to find the other one; whoever has told us is answered
         for sender in self.senders.list() {
@@ -113,6 +115,7 @@ impl Node {
         self.failover.clear_fence();
         self.databases.unfence();
         self.tell_role();
+        service_manager::role_changed(self);
         tracing::warn!(event = "unfenced", %timeline, "this node takes writes again, and ignores timeline {timeline}");
         Ok(true)
     }

@@ -34,6 +34,7 @@ mod report;
 pub mod rewind;
 mod role;
 mod scrubber;
+mod service_manager;
 mod signals;
 mod stop;
 mod supervise;

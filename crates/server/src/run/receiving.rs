@@ -171,6 +171,7 @@ impl ReceiverHost for Arc<Node> {
         let noted = self.control.update(|control| control.timeline = history.timeline);
         noted.map_err(|error| ReceiverError::Node(Box::new(error)))?;
         tracing::info!(event = "timeline_switched", timeline = %history.timeline, "following timeline {}", history.timeline);
+        super::service_manager::role_changed(self);
         Ok(())
     }
 

@@ -30,6 +30,7 @@ use super::recovery_command::RecoveryCommand;
 use super::rewind::auto_rewind;
 use super::role::{Role, find_role};
 use super::scrubber::start_scrubber;
+use super::service_manager;
 use super::signals::{Signals, Told};
 use super::stop::Stop;
 use super::switchover::Outcome;
@@ -84,6 +85,7 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
     let listener = runtime.block_on(Listener::bind(&listen)).map_err(listen_failure)?;
     let pid_file = pid_file(&listen, &listener);
     pid_file.write(&directory, PidStatus::Starting)?;
+    service_manager::starting(role);
     note_command_line(&directory)?;
     tracing::info!(
         event = "starting", role = role.name(), system_id = %control.system_id, timeline = %control.timeline,
@@ -173,6 +175,7 @@ impl Running {
             return Ok(None);
         }
         tracing::info!(received = %positions.flush.get(), %wanted, "waiting for the log that makes the base backup consistent");
+        service_manager::waiting(&format!("follower: waiting for the log up to {wanted}"));
         let Some(receiving) = &mut self.receiving else { return Ok(None) };
         Ok(runtime.block_on(async {
             loop {
@@ -212,6 +215,7 @@ impl Running {
         runtime.spawn(watch_leader(Arc::clone(&node)));
         let status = if node.is_follower() { PidStatus::Standby } else { PidStatus::Ready };
         self.pid_file.write(&node.directory, status)?;
+        service_manager::ready(&node);
         tracing::info!(event = "ready", "ready to accept connections");
         let stop = loop {
             match runtime.block_on(self.until_stop(signals, &mut accepting)) {
@@ -227,6 +231,7 @@ impl Running {
                     Outcome::Follows(receiving) => {
                         self.receiving = Some(receiving);
                         self.pid_file.write(&node.directory, PidStatus::Standby)?;
+                        service_manager::role_changed(&node);
                     }
                     Outcome::Halfway(failure) => break Stop::Promotion(failure),
                 },
@@ -234,6 +239,7 @@ impl Running {
             }
         };
         self.pid_file.write(&node.directory, PidStatus::Stopping)?;
+        service_manager::stopping();
         node.scrubs.stop();
         // a panic there has been reported by its own thread
         let _ = scrubber.join();
@@ -261,6 +267,7 @@ impl Running {
                 node.archiver.poke();
                 RecoveryCommand::start(&node, |node| &node.recovery_end);
                 self.pid_file.write(&node.directory, PidStatus::Ready)?;
+                service_manager::role_changed(&node);
                 survives_crash("promote: answered");
                 // until it has come about, a restart finishes the promotion
                 if let Err(error) = node.checkpoints.request_and_wait(true) {
@@ -304,7 +311,7 @@ impl Running {
             };
             tokio::select! {
                 told = signals.next() => match told {
-                    Told::Reload => { node.reload_settings(); }
+                    Told::Reload => service_manager::reload(&node),
                     Told::Stop => return Stop::Signal,
                     Told::Quit => return Stop::Immediate,
                 },
