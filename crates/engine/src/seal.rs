@@ -190,3 +190,116 @@ impl Database {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use tempfile::TempDir;
+    use walship_disk::{Disk, SimDisk, SimFaults};
+    use walship_types::{DatabaseId, PageSize, SegmentSize, SystemId, TimelineHistory, TimelineId};
+    use walship_wal::{WalConfig, create_first_segment};
+
+    use super::*;
+    use crate::{Databases, EngineOptions, Session};
+    use std::sync::Arc;
+
+    /// A leader that seals, flushes and looks at its databases only when it is told to.
+    struct Idle {
+        disk: SimDisk,
+        writer: Arc<WalWriter>,
+        databases: Arc<Databases>,
+        database: Arc<Database>,
+        session: Session,
+        _directory: TempDir,
+    }
+
+    impl Idle {
+        fn new() -> Idle {
+            let directory = tempfile::tempdir().unwrap();
+            let disk = SimDisk::new(1);
+            disk.create_dir("/pg_wal".as_ref()).unwrap();
+            let history = TimelineHistory::root(TimelineId::FIRST);
+            let wal =
+                WalConfig::new(Arc::new(disk.clone()), "/pg_wal", SystemId(7), SegmentSize::DEFAULT, history);
+            let wal = WalConfig { write_delay: Duration::from_secs(3600), ..wal };
+            let end = create_first_segment(&wal).unwrap();
+            let writer = Arc::new(WalWriter::start(wal, end).unwrap());
+            let mut options = EngineOptions::new(directory.path(), SystemId(7));
+            (options.poll_interval, options.seal_bytes) = (Duration::from_secs(3600), u64::MAX);
+            let databases = Databases::new(options).unwrap();
+            databases.lead(Arc::clone(&writer), Vec::new(), DatabaseId(1)).unwrap();
+            databases.create(&"t".parse().unwrap(), PageSize::DEFAULT).unwrap();
+            let (database, session) = (databases.get("t").unwrap(), databases.session("t").unwrap());
+            let mut idle = Idle { disk, writer, databases, database, session, _directory: directory };
+            idle.commit("CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+            idle
+        }
+
+        /// Commits, without a flush of the log.
+        fn commit(&mut self, sql: &str) {
+            self.session.before_write(&WaitLimits { deadline: None, cancel: &NEVER }).unwrap();
+            self.session.connection().execute_batch(sql).unwrap();
+            self.session.after_statement().unwrap();
+        }
+
+        fn no_sync_succeeds(&self) {
+            self.disk.set_faults(SimFaults { changes_before_power_off: Some(0), ..SimFaults::default() });
+        }
+
+        /// What is in the database file, whatever the -wal has.
+        fn file(&self) -> Vec<u8> {
+            std::fs::read(self.database.path()).unwrap()
+        }
+    }
+
+    impl Drop for Idle {
+        fn drop(&mut self) {
+            self.databases.close("the test is over");
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_restarts() {
+        let idle = Idle::new();
+        let (before, file) = (idle.database.version(), idle.file());
+        idle.database.try_seal(&idle.writer).unwrap();
+        assert_ne!(idle.database.version().salts, before.salts);
+        assert_ne!(idle.file(), file, "what it had is in the file");
+    }
+
+    #[test]
+    fn nothing_is_moved_into_the_file_before_the_log_has_it_durably() {
+        let mut idle = Idle::new();
+        idle.writer.flush(idle.database.last_commit()).unwrap();
+        idle.no_sync_succeeds();
+        idle.commit("UPDATE t SET a = 2");
+        let (before, file) = (idle.database.version(), idle.file());
+        idle.database.try_seal(&idle.writer).unwrap_err();
+        assert!(idle.file() == file, "a commit that a crash takes back is in the file");
+        // no other program's checkpoint gets further
+        let other = Connection::open(idle.database.path()).unwrap();
+        other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+        assert_eq!(idle.database.version(), before);
+        let copy = idle.database.path().with_file_name("alone.db");
+        std::fs::write(&copy, idle.file()).unwrap();
+        let alone = Connection::open(&copy).unwrap();
+        let a: i64 = alone.query_row("SELECT a FROM t", [], |row| row.get(0)).unwrap_or(0);
+        assert_ne!(a, 2, "a commit that a crash takes back is in the file");
+    }
+
+    #[test]
+    fn the_wal_does_not_restart_before_its_seal_is_durable() {
+        let idle = Idle::new();
+        idle.writer.flush(idle.database.last_commit()).unwrap();
+        let before = idle.database.version();
+        idle.no_sync_succeeds();
+        idle.database.try_seal(&idle.writer).unwrap_err();
+        assert_eq!(idle.database.version(), before);
+        let mut other = Connection::open(idle.database.path()).unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
+        let transaction = other.transaction().unwrap();
+        transaction.execute_batch("INSERT INTO t VALUES (3)").unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(idle.database.version().salts, before.salts, "another program restarted it");
+    }
+}

@@ -41,6 +41,12 @@ fn copy(from: &Path, to: &mut DbPage) {
     to.begin(None, &|| false).unwrap();
     to.expect_page_count(pages).unwrap();
     to.rollback().unwrap();
+    // the size in page 1 is not enough: the file itself has to end there
+    let moved = to.checkpoint_passive().unwrap();
+    if moved.frames > 0 && moved.backfilled == moved.frames {
+        let bytes = std::fs::metadata(to.path()).unwrap().len();
+        assert_eq!(bytes, u64::from(pages) * to.page_size().bytes() as u64, "bytes of {pages} pages");
+    }
 }
 
 fn assert_same_pages(left: &Path, right: &Path) {

@@ -90,7 +90,7 @@ fn torture(page_size: u32, auto_vacuum: &str, seed: u64) {
         }
     }
     let oracle = check(&leader);
-    assert!(oracle.deltas > 0 && oracle.images > 0);
+    assert!(oracle.deltas > 0 && oracle.images > 0 && oracle.redo_points > 0);
     let intact: String =
         session.connection().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(intact, "ok");
@@ -122,6 +122,24 @@ fn a_commit_without_a_hook_call_is_captured() {
     assert!(end.commit.is_some());
     let oracle = check(&leader);
     assert_eq!(oracle.foreign, 0);
+}
+
+#[test]
+fn after_a_redo_point_a_page_is_logged_in_full_once() {
+    let leader = Leader::with_database(4096, |_| {});
+    let mut session = leader.session();
+    write(&mut session, "CREATE TABLE t(a)").unwrap();
+    write(&mut session, "INSERT INTO t VALUES (zeroblob(3000))").unwrap();
+    let mut images = |sql: &str| {
+        let before = check(&leader);
+        write(&mut session, sql).unwrap();
+        let after = check(&leader);
+        (after.images - before.images, after.deltas - before.deltas)
+    };
+    assert_eq!(images("UPDATE t SET a = zeroblob(3001)"), (0, 1));
+    leader.databases.checkpoint(false).unwrap();
+    assert_eq!(images("UPDATE t SET a = zeroblob(3002)"), (1, 0));
+    assert_eq!(images("UPDATE t SET a = zeroblob(3003)"), (0, 1));
 }
 
 #[test]

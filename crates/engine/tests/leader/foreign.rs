@@ -45,6 +45,8 @@ fn foreign_commits_between_our_own_keep_their_order() {
     let leader = Leader::with_database(4096, |options| options.seal_bytes = 100_000);
     let mut session = leader.session();
     write(&mut session, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)").unwrap();
+    // an UPDATE that finds no row commits nothing
+    write(&mut session, "INSERT INTO t(b) VALUES (1000)").unwrap();
     std::thread::scope(|scope| {
         let foreign = scope.spawn(|| {
             for i in 0..40 {

@@ -39,6 +39,26 @@ fn a_commit_that_the_log_has_no_room_for_is_rolled_back() {
     oracle.named("t").assert_is(&leader.export("t"));
 }
 
+/// The room is that of the whole commit, not of what fits into the segment at hand.
+#[test]
+fn a_commit_larger_than_the_room_is_refused_while_a_small_one_still_fits() {
+    let disk = SimDisk::new(3);
+    let leader = Leader::on_disk(Arc::new(disk.clone()), |_| {});
+    leader.databases.create(&crate::support::name("t"), walship_types::PageSize::DEFAULT).unwrap();
+    let mut session = leader.session();
+    write(&mut session, "CREATE TABLE t(a)").unwrap();
+    disk.set_faults(SimFaults { room_bytes: Some(0), ..SimFaults::default() });
+    // two segments of 16 MiB are there at most
+    let error = write(&mut session, "INSERT INTO t VALUES (randomblob(40000000))").unwrap_err();
+    assert_eq!(error.kind(), EngineErrorKind::NoSpace, "{error}");
+    assert!(!session.holds_turn());
+    let end = write(&mut session, "INSERT INTO t VALUES (1)").unwrap().commit.unwrap();
+    leader.writer.flush(end).unwrap();
+    let oracle = Oracle::replay(&leader.writer.source(), leader.log_start, end);
+    assert!(oracle.payload_bytes < 1 << 20, "the refused commit is in the log");
+    oracle.named("t").assert_is(&leader.export("t"));
+}
+
 /// The one append that can fail after SQLite committed, while the log itself is sound: nobody reserves room for what
 /// another program writes.
 #[test]

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use walship_engine::page::{page_hash, same_content};
 use walship_types::{DatabaseId, DatabaseName, Lsn, PageNo, PageSize};
 use walship_wal::payload::{Base, Entries, Payload};
-use walship_wal::{Next, WalSource};
+use walship_wal::{Next, Record, WalSource};
 
 /// What the log makes of the databases: whole pages in memory, record by record.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Oracle {
     pub(crate) images: usize,
     pub(crate) parts: usize,
     pub(crate) payload_bytes: u64,
+    /// Redo points that were passed.
+    pub(crate) redo_points: usize,
 }
 
 pub(crate) struct Content {
@@ -23,26 +25,35 @@ pub(crate) struct Content {
     pub(crate) size: u32,
     pub(crate) pages: BTreeMap<PageNo, Vec<u8>>,
     pending: BTreeMap<PageNo, Vec<u8>>,
+    /// Pages that a commit has logged since the redo point: they may be logged as changes.
+    in_era: BTreeSet<PageNo>,
     checksum: u64,
     pub(crate) commits: usize,
 }
 
 impl Oracle {
-    /// Replays everything from `start` to `end`, checking as it goes.
+    /// Replays everything from `start` to `end`, checking as it goes: also that replay from
+    /// any redo point on its own would find every page that it needs.
     pub(crate) fn replay(source: &WalSource, start: Lsn, end: Lsn) -> Oracle {
+        let records = records(source, start, end);
+        let mut redo_points: BTreeSet<Lsn> = records.iter().filter_map(redo_point).collect();
         let mut oracle = Oracle::default();
-        let mut reader = source.reader(start);
-        loop {
-            match reader.next().unwrap() {
-                Next::Record(record) => {
-                    oracle.payload_bytes += record.payload.len() as u64;
-                    oracle.apply(&record.decode().unwrap());
-                    if record.end >= end {
-                        return oracle;
-                    }
-                }
-                Next::End(at) => panic!("log ends at {at}, before {end}"),
+        for record in &records {
+            oracle.payload_bytes += record.payload.len() as u64;
+            while redo_points.first().is_some_and(|redo| *redo <= record.lsn) {
+                redo_points.pop_first();
+                oracle.begin_era();
             }
+            oracle.apply(&record.decode().unwrap());
+        }
+        oracle
+    }
+
+    fn begin_era(&mut self) {
+        self.redo_points += 1;
+        for content in self.databases.values_mut() {
+            assert!(content.pending.is_empty(), "a redo point within a commit");
+            content.in_era.clear();
         }
     }
 
@@ -55,6 +66,7 @@ impl Oracle {
                     size: 0,
                     pages: BTreeMap::new(),
                     pending: BTreeMap::new(),
+                    in_era: BTreeSet::new(),
                     checksum: 0,
                     commits: 0,
                 };
@@ -101,6 +113,24 @@ impl Oracle {
     }
 }
 
+fn records(source: &WalSource, start: Lsn, end: Lsn) -> Vec<Record> {
+    let (mut reader, mut records) = (source.reader(start), Vec::<Record>::new());
+    while records.last().is_none_or(|record| record.end < end) {
+        match reader.next().unwrap() {
+            Next::Record(record) => records.push(record),
+            Next::End(at) => panic!("log ends at {at}, before {end}"),
+        }
+    }
+    records
+}
+
+fn redo_point(record: &Record) -> Option<Lsn> {
+    match record.decode().unwrap() {
+        Payload::Checkpoint(checkpoint) => Some(checkpoint.redo),
+        _ => None,
+    }
+}
+
 impl Content {
     fn add(&mut self, entries: Entries<'_>) -> (usize, usize) {
         let (mut deltas, mut images) = (0, 0);
@@ -108,7 +138,11 @@ impl Content {
             let mut page = match entry.base {
                 Base::Zero => vec![0; self.page_size.bytes()],
                 Base::Previous => {
-                    assert!(entry.page.0 <= self.size, "a delta against nothing, page {}", entry.page);
+                    assert!(
+                        self.in_era.contains(&entry.page),
+                        "a delta against nothing, page {}",
+                        entry.page
+                    );
                     self.pages[&entry.page].clone()
                 }
             };
@@ -124,9 +158,11 @@ impl Content {
         let old: Vec<PageNo> = self.pages.keys().copied().filter(|page| page.0 > size).collect();
         for page in old {
             self.checksum ^= page_hash(page, &self.pages.remove(&page).unwrap());
+            self.in_era.remove(&page);
         }
         for (page, content) in std::mem::take(&mut self.pending) {
             assert!(page.0 <= size, "page {page} beyond {size}");
+            self.in_era.insert(page);
             self.checksum ^= page_hash(page, &content);
             if let Some(old) = self.pages.insert(page, content) {
                 self.checksum ^= page_hash(page, &old);

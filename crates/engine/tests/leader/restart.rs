@@ -6,7 +6,7 @@ use walship_disk::RealDisk;
 use walship_engine::page::HashFile;
 use walship_engine::{Databases, EngineErrorKind, EngineOptions, LeaderStart};
 use walship_types::{DatabaseId, SegmentSize, TimelineHistory, TimelineId};
-use walship_wal::{WalConfig, WalWriter, clean_tail, recover};
+use walship_wal::{Next, RecordKind, WalConfig, WalWriter, clean_tail, recover};
 
 use crate::oracle::Oracle;
 use crate::support::{Leader, SYSTEM_ID, name, run, write};
@@ -51,4 +51,32 @@ fn a_checkpoint_and_a_restart_lose_nothing() {
     leader.writer.flush(end).unwrap();
     let oracle = Oracle::replay(&leader.writer.source(), leader.log_start, end);
     oracle.named("t").assert_is(&leader.export("t"));
+}
+
+fn checkpoints(leader: &Leader) -> usize {
+    let mut reader = leader.writer.source().reader(leader.log_start);
+    let records = std::iter::from_fn(|| match reader.next().unwrap() {
+        Next::Record(record) => Some(record),
+        Next::End(_) => None,
+    });
+    records.filter(|record| record.kind == RecordKind::Checkpoint).count()
+}
+
+#[test]
+fn a_redo_point_is_named_only_when_its_page_hashes_are_written() {
+    let leader = Leader::with_database(4096, |_| {});
+    let mut session = leader.session();
+    write(&mut session, "CREATE TABLE t(a)").unwrap();
+    let before = checkpoints(&leader);
+    let hashes = leader.databases.hash_path_of(&name("t"));
+    let in_the_way = hashes.with_file_name("t.hash.tmp");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let error = leader.databases.checkpoint(false).unwrap_err();
+    assert!(error.to_string().contains("t.hash"), "{error}");
+    write(&mut session, "INSERT INTO t VALUES (1)").unwrap();
+    leader.writer.flush(session.database().last_commit()).unwrap();
+    assert_eq!(checkpoints(&leader), before, "the log names a redo point without page hashes");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    leader.databases.checkpoint(false).unwrap();
+    assert_eq!(checkpoints(&leader), before + 1);
 }

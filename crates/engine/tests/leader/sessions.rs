@@ -107,6 +107,7 @@ fn redo_points_are_set_beside_writers() {
     let end = leader.databases.get("t").unwrap().last_commit();
     leader.writer.flush(end).unwrap();
     let oracle = Oracle::replay(&leader.writer.source(), leader.log_start, end);
+    assert!(oracle.redo_points > 0);
     oracle.named("t").assert_is(&leader.export("t"));
 }
 
