@@ -49,6 +49,7 @@ impl Database {
         *self.capture.lock() = Some(capture);
         self.capture(&turn, Author::Engine, true, writer)?;
         if !pinned {
+            maintenance.pin.stand_by()?;
             maintenance.touch()?;
             self.capture(&turn, Author::Engine, true, writer)?;
             maintenance.pin.take()?;

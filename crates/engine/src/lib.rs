@@ -11,6 +11,8 @@ mod dbpage;
 mod error;
 mod export;
 mod hand_over;
+#[cfg(test)]
+mod idle;
 mod in_flight;
 mod info;
 mod integrity;

@@ -24,13 +24,25 @@ impl Pin {
         Ok(Pin { holding: open_internal(path)?, spare: open_internal(path)?, held: false })
     }
 
-    /// Pins the -wal as it is now. False if it has no frame: then there is
-    /// nothing to hold on to.
+    /// Pins the -wal as it is now, and ends what [`Pin::stand_by`] began. False if it has
+    /// no frame: then there is nothing to hold on to.
     pub(crate) fn take(&mut self) -> Result<bool, EngineError> {
-        if !self.held {
-            self.held = begin(&self.holding)?.is_some();
+        if !self.held && begin(&self.spare)?.is_some() {
+            std::mem::swap(&mut self.holding, &mut self.spare);
+            self.held = true;
+            end(&self.spare)?;
         }
         Ok(self.held)
+    }
+
+    /// Where there is no pin, and nothing in the -wal that is not moved: begins a read
+    /// transaction with read mark 0. The -wal may restart once more under it; but what is
+    /// committed then is not moved, and so cannot be restarted over, before there is a pin.
+    pub(crate) fn stand_by(&self) -> Result<(), EngineError> {
+        if self.holding.is_autocommit() {
+            self.holding.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
+        }
+        Ok(())
     }
 
     /// Moves the pin to the -wal's end, once `make_durable` has seen to it that

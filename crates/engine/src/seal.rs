@@ -108,6 +108,7 @@ impl Database {
         if !self.wait_backfilled(maintenance, deadline)? {
             return Ok(SealOutcome::HeldBack);
         }
+        maintenance.pin.stand_by()?;
         // the lock was taken on a read mark that keeps the -wal from restarting;
         // taken again, now that all is moved, it is on mark 0, which does not
         maintenance.let_go()?;
@@ -194,69 +195,9 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
-    use tempfile::TempDir;
-    use walship_disk::{Disk, SimDisk, SimFaults};
-    use walship_types::{DatabaseId, PageSize, SegmentSize, SystemId, TimelineHistory, TimelineId};
-    use walship_wal::{WalConfig, create_first_segment};
 
     use super::*;
-    use crate::{Databases, EngineOptions, Session};
-    use std::sync::Arc;
-
-    /// A leader that seals, flushes and looks at its databases only when it is told to.
-    struct Idle {
-        disk: SimDisk,
-        writer: Arc<WalWriter>,
-        databases: Arc<Databases>,
-        database: Arc<Database>,
-        session: Session,
-        _directory: TempDir,
-    }
-
-    impl Idle {
-        fn new() -> Idle {
-            let directory = tempfile::tempdir().unwrap();
-            let disk = SimDisk::new(1);
-            disk.create_dir("/pg_wal".as_ref()).unwrap();
-            let history = TimelineHistory::root(TimelineId::FIRST);
-            let wal =
-                WalConfig::new(Arc::new(disk.clone()), "/pg_wal", SystemId(7), SegmentSize::DEFAULT, history);
-            let wal = WalConfig { write_delay: Duration::from_secs(3600), ..wal };
-            let end = create_first_segment(&wal).unwrap();
-            let writer = Arc::new(WalWriter::start(wal, end).unwrap());
-            let mut options = EngineOptions::new(directory.path(), SystemId(7));
-            (options.poll_interval, options.seal_bytes) = (Duration::from_secs(3600), u64::MAX);
-            let databases = Databases::new(options).unwrap();
-            databases.lead(Arc::clone(&writer), Vec::new(), DatabaseId(1)).unwrap();
-            databases.create(&"t".parse().unwrap(), PageSize::DEFAULT).unwrap();
-            let (database, session) = (databases.get("t").unwrap(), databases.session("t").unwrap());
-            let mut idle = Idle { disk, writer, databases, database, session, _directory: directory };
-            idle.commit("CREATE TABLE t(a); INSERT INTO t VALUES (1)");
-            idle
-        }
-
-        /// Commits, without a flush of the log.
-        fn commit(&mut self, sql: &str) {
-            self.session.before_write(&WaitLimits { deadline: None, cancel: &NEVER }).unwrap();
-            self.session.connection().execute_batch(sql).unwrap();
-            self.session.after_statement().unwrap();
-        }
-
-        fn no_sync_succeeds(&self) {
-            self.disk.set_faults(SimFaults { changes_before_power_off: Some(0), ..SimFaults::default() });
-        }
-
-        /// What is in the database file, whatever the -wal has.
-        fn file(&self) -> Vec<u8> {
-            std::fs::read(self.database.path()).unwrap()
-        }
-    }
-
-    impl Drop for Idle {
-        fn drop(&mut self) {
-            self.databases.close("the test is over");
-        }
-    }
+    use crate::idle::Idle;
 
     #[test]
     fn what_is_sealed_restarts() {
@@ -265,6 +206,34 @@ mod tests {
         idle.database.try_seal(&idle.writer).unwrap();
         assert_ne!(idle.database.version().salts, before.salts);
         assert_ne!(idle.file(), file, "what it had is in the file");
+    }
+
+    /// As long as nothing pins the new -wal: two more commits and a checkpoint between them would be one restart too
+    /// many, and the first of them nowhere but in the file.
+    #[test]
+    fn no_foreign_commit_hides_in_the_restart() {
+        let mut idle = Idle::new();
+        idle.commit("CREATE TABLE u(a)");
+        let mut maintenance = idle.database.maintenance.lock();
+        let maintenance = maintenance.as_mut().unwrap();
+        let turn = idle.database.take_turn(&WaitLimits { deadline: None, cancel: &NEVER }).unwrap();
+        maintenance.writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let outcome = idle.database.seal_and_restart(maintenance, &turn, &idle.writer).unwrap();
+        assert_eq!(outcome, SealOutcome::Restarted);
+        let other = Connection::open(idle.database.path()).unwrap();
+        other.execute_batch("INSERT INTO u VALUES (1)").unwrap();
+        for mode in ["PASSIVE", "TRUNCATE"] {
+            other.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).unwrap();
+        }
+        other.execute_batch("INSERT INTO t VALUES (2)").unwrap();
+        idle.database.finish(maintenance, &turn, &idle.writer).unwrap();
+        let report =
+            crate::scrub(idle.database.path(), &idle.database.hashes().unwrap(), 0, &|| false).unwrap();
+        assert!(report.complete && report.first_mismatch.is_none(), "a commit is not in the log: {report:?}");
+        // and the pin is there again
+        let before = idle.database.version();
+        other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        assert_eq!(idle.database.version(), before);
     }
 
     #[test]
