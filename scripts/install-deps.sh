@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Rust: PostgreSQL 15 (its programs are the stock
-# clients, and the oracle), sqlite3, Node.js, the drivers of tests/drivers, and what
-# looks at units, pages and packages.
+# clients, and the oracle), sqlite3, openssl, strace, Node.js, the drivers of tests/drivers,
+# and what looks at units, pages and packages.
 # On Debian as root it uses apt-get; anywhere else it names what is missing and fails.
 # Does nothing, quickly, when everything is there.
 set -euo pipefail
@@ -23,6 +23,8 @@ need() { # what it is called, the Debian packages that bring it
 have_server || need "PostgreSQL 15" postgresql-15
 { have psql && have pgbench && have pg_isready; } || need "PostgreSQL's client programs" postgresql-client-15
 have sqlite3 || need sqlite3 sqlite3
+have openssl || need openssl openssl
+have strace || need strace strace
 have_venv || need "Python 3 with venv" python3 python3-venv
 have systemd-analyze || need systemd-analyze systemd
 have man || need man man-db

@@ -104,3 +104,4 @@ mod s126_damaged_roles;
 mod s135_install;
 mod s136_under_systemd;
 mod s137_debian_package;
+mod s140_every_sync;

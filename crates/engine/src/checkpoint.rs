@@ -159,25 +159,52 @@ impl Database {
         })
     }
 
-    /// Makes the frames of the -wal durable (what was moved into the file is, as
-    /// SQLite syncs it before it lets the -wal restart), and writes the hashes of
-    /// the pages as of some position behind the redo point.
+    /// Makes durable what is in the -wal and what was moved out of it, and writes the
+    /// hashes of the pages as of some position behind the redo point.
     fn make_durable(&self, writer: &WalWriter) -> Result<(), EngineError> {
         let (wal, hashes, as_of) = {
             let capture = self.capture.lock();
             let Some(capture) = capture.as_ref() else { return Ok(()) };
-            // no commit of this database is on its way while its capture is locked
-            (
-                Arc::clone(capture.wal()),
-                capture.hashes().lock().hashes.clone(),
-                writer.positions().insert.get(),
-            )
+            let tracked = capture.hashes().lock();
+            if !tracked.settled {
+                // no commit is on its way while the capture is locked: one failed half-way
+                let (database, reason) = (self.name().clone(), "a commit is not in the log yet".to_owned());
+                return Err(EngineError::DatabaseClosed { database, reason });
+            }
+            (Arc::clone(capture.wal()), tracked.hashes.clone(), writer.positions().insert.get())
         };
         wal.sync()?;
+        self.sync_file()?;
         // the file must not name a position that the log may not reach
         writer.flush(as_of)?;
         let file = HashFile { system_id: self.shared.options.system_id, database: self.id(), as_of, hashes };
         let path = self.path().with_extension("hash");
         file.write(&path).map_err(|error| EngineError::HashFile { path, source: Box::new(error) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::idle::Idle;
+
+    /// What recovery takes for logged must not have what the log could not take: a file that has it would pass for level.
+    #[test]
+    fn no_page_hashes_are_written_of_a_commit_that_failed_half_way() {
+        let idle = Idle::new();
+        let turn = idle.database.take_turn(&WaitLimits { deadline: None, cancel: &NEVER }).unwrap();
+        let capture = || idle.database.capture(&turn, Author::Foreign, true, &idle.writer);
+        idle.database.make_durable(&idle.writer).unwrap();
+        let other = Connection::open(idle.database.path()).unwrap();
+        other.execute_batch("INSERT INTO t VALUES (2)").unwrap();
+        idle.writer.hold_appends();
+        capture().unwrap_err();
+        idle.writer.resume_appends();
+        let error = idle.database.make_durable(&idle.writer).unwrap_err();
+        assert!(matches!(error, EngineError::DatabaseClosed { .. }), "{error}");
+        capture().unwrap();
+        idle.database.make_durable(&idle.writer).unwrap();
     }
 }

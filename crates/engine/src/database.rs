@@ -275,6 +275,13 @@ impl Database {
         }
     }
 
+    /// Makes durable what was moved from the -wal into the file: SQLite does so as well,
+    /// but not in a program that told it not to.
+    pub(crate) fn sync_file(&self) -> Result<(), EngineError> {
+        let path = self.path.clone();
+        self.file.sync_data().map_err(|source| EngineError::Io { operation: "sync", path, source })
+    }
+
     /// Size of `frames` frames of the -wal, in bytes.
     pub(crate) fn wal_bytes(&self, frames: u32) -> u64 {
         crate::sqlite_wal::frame_offset(frames + 1, self.page_size.bytes())

@@ -119,6 +119,8 @@ impl Database {
         if !self.wait_drained(deadline) {
             return Ok(SealOutcome::HeldBack);
         }
+        // whoever moved the frames need not have synced them, and here they end
+        self.sync_file()?;
         maintenance.touch()?;
         Ok(SealOutcome::Restarted)
     }

@@ -7,6 +7,7 @@ use walship_types::{PageSize, SqliteWalGeneration, SqliteWalPosition};
 
 use super::error::RedoError;
 use super::fence::{FRAME_HEADER_BYTES, SQLITE_WAL_HEADER_BYTES, sqlite_wal_path};
+use crate::raw_file::raw_file;
 use crate::sqlite::WalIndex;
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RedoError {
@@ -36,12 +37,16 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), RedoError> {
 }
 
 /// Makes durable what was committed to a database: SQLite itself syncs its -wal only
-/// when it moves frames.
-pub(super) fn sync_sqlite_wal(path: &Path) -> Result<(), RedoError> {
-    let path = sqlite_wal_path(path);
-    match File::open(&path).and_then(|file| file.sync_data()) {
+/// when it moves frames, and the file only if no program was told to do without.
+pub(super) fn sync_database(path: &Path) -> Result<(), RedoError> {
+    let wal = sqlite_wal_path(path);
+    match File::open(&wal).and_then(|file| file.sync_data()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => result.map_err(failed("sync", &wal))?,
+    }
+    match raw_file(path).and_then(|file| file.sync_data()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(failed("sync", &path)),
+        result => result.map_err(failed("sync", path)),
     }
 }
 

@@ -3,7 +3,7 @@ use walship_wal::payload::{Checkpoint, DatabaseState};
 
 use super::apply::Redo;
 use super::error::RedoError;
-use super::files::{sqlite_wal_position, sync_sqlite_wal};
+use super::files::{sqlite_wal_position, sync_database};
 use super::replica::Replica;
 use crate::page::HashFile;
 
@@ -46,7 +46,7 @@ impl Redo {
         let as_of = self.taken;
         for replica in self.replicas.values().filter(|replica| replica.db().is_some()) {
             // first the pages, then the hashes that say what they are
-            sync_sqlite_wal(replica.path())?;
+            sync_database(replica.path())?;
             self.write_hash_file(replica, self.options.system_id, as_of)?;
         }
         let Checkpoint { redo, timeline, next_database_id, databases, .. } = checkpoint;
@@ -63,7 +63,7 @@ impl Redo {
         self.commit_batch()?;
         let there = self.replicas.values().filter(|replica| replica.path().exists());
         there.into_iter().try_for_each(|replica| {
-            sync_sqlite_wal(replica.path())?;
+            sync_database(replica.path())?;
             self.write_hash_file(replica, system_id, as_of)
         })
     }
@@ -105,7 +105,7 @@ impl Redo {
     pub fn close(mut self) -> Result<Lsn, RedoError> {
         self.commit_batch()?;
         for replica in self.replicas.values_mut() {
-            sync_sqlite_wal(replica.path())?;
+            sync_database(replica.path())?;
             replica.close()?;
         }
         Ok(self.visible)
