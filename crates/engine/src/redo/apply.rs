@@ -250,7 +250,7 @@ impl Redo {
         }
         let largest = self.replicas.values().max_by_key(|replica| replica.buffered_bytes());
         let Some(id) = largest.map(|replica| replica.id) else { return Ok(()) };
-        self.with_replica(id, lsn, |replica, _| replica.stream())
+        self.with_replica(id, lsn, |replica, patience| replica.stream(patience))
     }
 
     /// Runs `step` for one database. What is wrong with that database alone stops

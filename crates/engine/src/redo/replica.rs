@@ -7,6 +7,7 @@ use walship_types::{DatabaseId, DatabaseName, Lsn, PageNo, PageSize};
 use walship_wal::payload::{Base, Commit, Entries, PageEntry};
 
 use super::error::ReplayProblem;
+use super::fence::differing_pages;
 use crate::dbpage::{DbPage, DbPageError};
 use crate::page::{PageHashes, TrackedHashes, page_hash};
 use crate::sqlite::WalIndex;
@@ -240,7 +241,7 @@ impl Replica {
     /// The table follows only when that has succeeded, since on an error all of it
     /// has to be read from the log again.
     fn commit_streamed(&mut self, pages: u32, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
-        self.stream()?;
+        self.stream(patience)?;
         let Some(db) = &self.db else { return Ok(()) };
         self.hashes.lock().settle(false);
         let first = self.open.images.get(&PageNo::FIRST);
@@ -256,7 +257,8 @@ impl Replica {
 
     /// Writes the images in memory into the SQLite transaction. Only while a
     /// single transaction is open, because writing cannot be undone alone.
-    pub(super) fn stream(&mut self) -> Result<(), ReplayProblem> {
+    pub(super) fn stream(&mut self, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        self.lock_again(patience)?;
         let Some(db) = &self.db else { return Ok(()) };
         // page 1 has to be the last to be written
         let first = self.open.images.remove(&PageNo::FIRST);
@@ -265,6 +267,26 @@ impl Replica {
         }
         self.open.images.extend(first.map(|image| (PageNo::FIRST, image)));
         self.open.streamed = true;
+        Ok(())
+    }
+
+    /// Takes the write lock if a write that failed has lost it: without a transaction each
+    /// page would be visible by itself.
+    fn lock_again(&mut self, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        let Some(db) = self.db.as_ref().filter(|db| !db.in_transaction()) else { return Ok(()) };
+        db.begin(patience.deadline, patience.cancel)?;
+        let version = db.data_version()?;
+        self.expect_ours(version != self.data_version, patience)
+    }
+
+    /// Holds the file against the table, if it is `suspect`. The write lock is held, and
+    /// everything in the table is in the file.
+    fn expect_ours(&mut self, suspect: bool, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        let Some(db) = &self.db else { return Ok(()) };
+        if suspect {
+            super::fence::repair(db, &self.hashes, &self.name, patience)?;
+        }
+        self.data_version = db.data_version()?;
         Ok(())
     }
 
@@ -341,15 +363,18 @@ impl Replica {
             let drained = moved && wait_drained(db.path(), patience);
             self.restart_frames = if drained { RESTART_FRAMES } else { frames.saturating_mul(2) };
         }
-        let version = db.data_version()?;
-        if reopened {
-            self.data_version = version;
-        } else if version != self.data_version {
-            let hashes = Arc::clone(&self.hashes);
-            super::fence::repair(db, &hashes, &self.name, patience)?;
-            self.data_version = db.data_version()?;
-        }
-        Ok(db.expect_page_count(pages)?)
+        // another connection's version says nothing of what was committed before it
+        let suspect = match reopened {
+            true => !self.is_as_logged(db)?,
+            false => db.data_version()? != self.data_version,
+        };
+        self.expect_ours(suspect, patience)?;
+        self.db.as_ref().map_or(Ok(()), |db| Ok(db.expect_page_count(pages)?))
+    }
+
+    fn is_as_logged(&self, db: &DbPage) -> Result<bool, ReplayProblem> {
+        let expected = self.hashes.lock().hashes.clone();
+        Ok(db.page_count()? == expected.pages() && differing_pages(db, &expected)?.is_empty())
     }
 
     /// Opens the file, or makes it: only here the page size is known.
@@ -424,3 +449,6 @@ impl Batch {
         self.images.extend(images);
     }
 }
+
+#[cfg(test)]
+mod tests;
