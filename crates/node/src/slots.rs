@@ -180,16 +180,18 @@ impl Slots {
         Ok(Slots { disk, directory, system_id, slots: Mutex::new(slots), writing: Mutex::new(()) })
     }
 
-    /// Makes a slot; `restart_lsn` reserves the log from there on (invalid: nothing yet).
-    /// A temporary slot belongs to the session `owner` until [`Slots::drop_temporary`].
+    /// Makes a slot. `reserve` reserves the log from the redo point that it returns; without
+    /// it nothing is reserved yet. Returns what is reserved. A temporary slot belongs to the
+    /// session `owner` until [`Slots::drop_temporary`].
     pub fn create(
         &self,
         name: &str,
         temporary_owner: Option<i32>,
-        restart_lsn: Lsn,
+        reserve: Option<&dyn Fn() -> Lsn>,
         max: usize,
-    ) -> Result<(), NodeError> {
+    ) -> Result<Lsn, NodeError> {
         check_slot_name(name)?;
+        let restart_lsn = reserve.map_or(Lsn::INVALID, |redo| redo());
         {
             let mut slots = self.slots.lock();
             if slots.contains_key(name) {
@@ -207,17 +209,25 @@ impl Slots {
             };
             slots.insert(name.to_owned(), Slot { info, saved: None });
         }
+        // a checkpoint that did not see the slot yet may have let go of log before its own redo
+        // point, which is this one or an older one; those that come see the slot
+        let restart_lsn = reserve.map_or(restart_lsn, |redo| redo());
+        if let Some(slot) = self.slots.lock().get_mut(name) {
+            slot.info.restart_lsn = slot.info.restart_lsn.max(restart_lsn);
+        }
         if temporary_owner.is_none()
             && let Err(error) = self.save(name)
         {
             self.slots.lock().remove(name);
             return Err(error);
         }
-        Ok(())
+        Ok(restart_lsn)
     }
 
     /// Removes a slot that nobody streams from.
     pub fn drop_slot(&self, name: &str) -> Result<(), NodeError> {
+        // a slot of the same name that is made meanwhile writes its file after this
+        let _writing = self.writing.lock();
         {
             let mut slots = self.slots.lock();
             let slot = slots.get(name).ok_or_else(|| SlotError::DoesNotExist(name.to_owned()))?;
@@ -226,7 +236,6 @@ impl Slots {
             }
             slots.remove(name);
         }
-        let _writing = self.writing.lock();
         remove_folder(&self.directory.join(name))
     }
 
@@ -383,8 +392,8 @@ mod tests {
     fn permanent_slots_survive_a_restart_and_temporary_ones_do_not() {
         let dir = tempfile::tempdir().unwrap();
         let first = slots(dir.path());
-        first.create("kept", None, Lsn(100), 10).unwrap();
-        first.create("gone", Some(5), Lsn(50), 10).unwrap();
+        first.create("kept", None, Some(&|| Lsn(100)), 10).unwrap();
+        first.create("gone", Some(5), Some(&|| Lsn(50)), 10).unwrap();
         first.acquire("kept", 9).unwrap().advance(Lsn(200));
         first.save_all().unwrap();
         let second = slots(dir.path());
@@ -397,14 +406,14 @@ mod tests {
     fn a_slot_has_one_user_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let slots = slots(dir.path());
-        slots.create("s", None, Lsn::INVALID, 1).unwrap();
+        slots.create("s", None, None, 1).unwrap();
         let guard = slots.acquire("s", 1).unwrap();
         assert_eq!(slots.acquire("s", 2).unwrap_err(), SlotError::Active { name: "s".to_owned(), pid: 1 });
         assert!(matches!(slots.drop_slot("s"), Err(NodeError::Slot(SlotError::Active { .. }))));
         drop(guard);
         slots.acquire("s", 2).unwrap();
         assert!(matches!(
-            slots.create("t", None, Lsn::INVALID, 1),
+            slots.create("t", None, None, 1),
             Err(NodeError::Slot(SlotError::AllInUse { max: 1 }))
         ));
         slots.drop_slot("s").unwrap();
@@ -415,14 +424,48 @@ mod tests {
     fn a_slot_that_lost_its_log_stays_lost() {
         let dir = tempfile::tempdir().unwrap();
         let first = slots(dir.path());
-        first.create("old", None, Lsn(10), 10).unwrap();
-        first.create("new", None, Lsn(30), 10).unwrap();
+        first.create("old", None, Some(&|| Lsn(10)), 10).unwrap();
+        first.create("new", None, Some(&|| Lsn(30)), 10).unwrap();
         assert_eq!(first.oldest_restart_lsn(), Some(Lsn(10)));
         let lost = first.invalidate_before(Lsn(20)).unwrap();
         assert_eq!(lost.len(), 1);
         let second = slots(dir.path());
         assert!(matches!(second.acquire("old", 1), Err(SlotError::Lost { .. })));
         assert_eq!(second.oldest_restart_lsn(), Some(Lsn(30)));
+    }
+
+    #[test]
+    fn a_checkpoint_beside_the_creation_takes_nothing_that_is_reserved() {
+        let dir = tempfile::tempdir().unwrap();
+        let slots = slots(dir.path());
+        // sets a redo point and lets go of the log before it, as long as it sees no slot
+        let checkpoint = || slots.oldest_restart_lsn().map_or(Lsn(200), |needed| needed.min(Lsn(200)));
+        let kept_from = std::cell::Cell::new(Lsn(100));
+        let redo = || {
+            let before = kept_from.get();
+            kept_from.set(checkpoint());
+            if slots.list().is_empty() { before } else { Lsn(200) }
+        };
+        let reserved = slots.create("s", None, Some(&redo), 1).unwrap();
+        assert!(reserved >= kept_from.get(), "{reserved} is reserved, {} is kept", kept_from.get());
+        assert_eq!(slots.oldest_restart_lsn(), Some(reserved));
+    }
+
+    #[test]
+    fn a_slot_of_the_same_name_is_not_dropped_with_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let slots = slots(dir.path());
+        for _ in 0..60 {
+            slots.create("s", None, None, 1).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| slots.drop_slot("s").unwrap());
+                while slots.create("s", None, None, 1).is_err() {
+                    std::thread::yield_now();
+                }
+            });
+            assert!(dir.path().join("s").join(STATE_FILE).exists());
+            slots.drop_slot("s").unwrap();
+        }
     }
 
     #[test]

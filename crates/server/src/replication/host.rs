@@ -72,10 +72,6 @@ pub trait ReplicationHost: Send + Sync + 'static {
         None
     }
 
-    /// Position from which a slot that is made now has to hold the log: the redo point
-    /// of the last checkpoint or restartpoint.
-    fn redo(&self) -> Lsn;
-
     /// Whether the server is stopping.
     fn phase(&self) -> watch::Receiver<ServerPhase>;
 
@@ -152,13 +148,9 @@ pub struct SlotPosition {
 /// 42704 does not, 55006 active, 53400 no free slot, 55000 has lost its log.
 pub trait SlotStore: Send + Sync {
     /// Makes a slot; a temporary one belongs to the session `temporary_owner`. `reserve`
-    /// holds the log from there on. Blocks.
-    fn create(
-        &self,
-        name: &SlotName,
-        temporary_owner: Option<i32>,
-        reserve: Option<Lsn>,
-    ) -> Result<(), ErrorFields>;
+    /// holds the log from the redo point on. Blocks.
+    fn create(&self, name: &SlotName, temporary_owner: Option<i32>, reserve: bool)
+    -> Result<(), ErrorFields>;
 
     /// Removes a slot that nobody uses. Blocks.
     fn remove(&self, name: &SlotName) -> Result<(), ErrorFields>;

@@ -30,8 +30,7 @@ pub(super) async fn create(
 ) -> Result<ResultSet, ErrorFields> {
     let host = Arc::clone(host);
     blocking(move || {
-        let reserve = reserve_wal.then(|| host.redo());
-        host.slots().create(&name, temporary_owner, reserve)?;
+        host.slots().create(&name, temporary_owner, reserve_wal)?;
         Ok(ResultSet::create_replication_slot(name.as_str()))
     })
     .await?

@@ -243,10 +243,6 @@ impl ReplicationHost for Host {
         Ok(Box::new(Row(self.rows.clone(), session.pid)))
     }
 
-    fn redo(&self) -> Lsn {
-        self.first_record
-    }
-
     fn phase(&self) -> watch::Receiver<ServerPhase> {
         self.phase.subscribe()
     }

@@ -10,6 +10,9 @@ use walship_protocol::wire::ErrorFields;
 use walship_server::replication::{SenderReport, SenderRow, SlotPosition, SlotStore, SlotUse};
 use walship_types::Lsn;
 
+/// Where the log begins that a slot reserves.
+const RESERVED: Lsn = Lsn(16 << 20);
+
 #[derive(Default)]
 struct Slot {
     restart: Lsn,
@@ -23,12 +26,16 @@ pub(crate) struct SlotTable(Arc<Mutex<BTreeMap<String, Slot>>>);
 struct Use(SlotTable, String);
 
 impl SlotStore for SlotTable {
-    fn create(&self, name: &SlotName, owner: Option<i32>, reserve: Option<Lsn>) -> Result<(), ErrorFields> {
+    fn create(&self, name: &SlotName, owner: Option<i32>, reserve: bool) -> Result<(), ErrorFields> {
         let mut slots = self.0.lock().unwrap();
         if slots.contains_key(name.as_str()) {
             return Err(ErrorFields::error("42710", format!("replication slot \"{name}\" already exists")));
         }
-        let slot = Slot { restart: reserve.unwrap_or_default(), active: None, temporary_owner: owner };
+        let slot = Slot {
+            restart: if reserve { RESERVED } else { Lsn::INVALID },
+            active: None,
+            temporary_owner: owner,
+        };
         slots.insert(name.to_string(), slot);
         Ok(())
     }

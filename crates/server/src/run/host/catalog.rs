@@ -267,10 +267,10 @@ impl CatalogSource for Arc<Node> {
 
     fn create_physical_slot(&self, slot: &NewSlot<'_>) -> Result<Option<Lsn>, SqlError> {
         let max = self.settings().count("max_replication_slots");
-        let reserve = slot.reserve.then(|| self.control.get().redo);
-        let restart = reserve.unwrap_or(Lsn::INVALID);
-        self.slots.create(slot.name, slot.temporary_for, restart, max).map_err(|e| slot_error(&e))?;
-        Ok(reserve)
+        let redo = || self.control.get().redo;
+        let reserve = slot.reserve.then_some(&redo as &dyn Fn() -> Lsn);
+        let reserved = self.slots.create(slot.name, slot.temporary_for, reserve, max);
+        Ok(Some(reserved.map_err(|e| slot_error(&e))?).filter(|lsn| lsn.is_valid()))
     }
 
     fn drop_slot(&self, name: &str) -> Result<(), SqlError> {

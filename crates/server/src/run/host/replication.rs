@@ -81,10 +81,6 @@ impl ReplicationHost for Arc<Node> {
         Some(self)
     }
 
-    fn redo(&self) -> Lsn {
-        self.control.get().redo
-    }
-
     fn phase(&self) -> watch::Receiver<ServerPhase> {
         self.phase.subscribe()
     }

@@ -14,11 +14,13 @@ impl SlotStore for Node {
         &self,
         name: &SlotName,
         temporary_owner: Option<i32>,
-        reserve: Option<Lsn>,
+        reserve: bool,
     ) -> Result<(), ErrorFields> {
         let max = self.settings().count("max_replication_slots");
-        let restart = reserve.unwrap_or(Lsn::INVALID);
-        self.slots.create(name.as_str(), temporary_owner, restart, max).map_err(|e| node_error(&e))
+        let redo = || self.control.get().redo;
+        let reserve = reserve.then_some(&redo as &dyn Fn() -> Lsn);
+        self.slots.create(name.as_str(), temporary_owner, reserve, max).map_err(|e| node_error(&e))?;
+        Ok(())
     }
 
     fn remove(&self, name: &SlotName) -> Result<(), ErrorFields> {
