@@ -24,7 +24,7 @@ impl Databases {
     /// Creates an empty database. Returns the position that has to be flushed, or
     /// replicated, before the client is answered; it is flushed here already.
     pub fn create(&self, name: &DatabaseName, page_size: PageSize) -> Result<Lsn, EngineError> {
-        let _structural = self.shared.begin_structural()?;
+        let _structural = self.shared.begin_structural(name)?;
         let writer = self.shared.writer()?;
         self.check_free(name)?;
         let unfinished = self.unfinished_path(name);
@@ -42,7 +42,7 @@ impl Databases {
         source: &Path,
         mut progress: impl FnMut(ImportProgress) -> bool,
     ) -> Result<Lsn, EngineError> {
-        let _structural = self.shared.begin_structural()?;
+        let _structural = self.shared.begin_structural(name)?;
         let writer = self.shared.writer()?;
         self.check_free(name)?;
         let unfinished = self.unfinished_path(name);
@@ -73,7 +73,7 @@ impl Databases {
 
     /// Drops a database that no session uses. Returns as [`Databases::create`] does.
     pub fn drop_database(&self, name: &DatabaseName) -> Result<Lsn, EngineError> {
-        let _structural = self.shared.begin_structural()?;
+        let _structural = self.shared.begin_structural(name)?;
         let writer = self.shared.writer()?;
         let (end, database) = {
             // no redo point between the record and the list
@@ -132,26 +132,48 @@ impl Databases {
         CreateDatabase { id, name: name.clone() }.encode(&mut payload);
         writer.append(RecordKind::CreateDatabase, &[&payload])?;
         let logged = content.log(id, writer);
-        let (hashes, end) = match logged {
-            Ok(logged) => logged,
-            Err(error) => {
-                // without its commit the database would be an empty one elsewhere
-                let mut payload = Vec::new();
-                DropDatabase { id, name: name.clone() }.encode(&mut payload);
-                writer.append(RecordKind::DropDatabase, &[&payload])?;
-                return Err(error);
-            }
-        };
         drop(content);
-        writer.flush(end)?;
+        let added = logged.and_then(|(hashes, end)| {
+            writer.flush(end)?;
+            self.take_name(id, name, file, hashes, writer)?;
+            Ok(end)
+        });
+        if added.is_err() {
+            // followers know the database, and would know two of a name once it is taken again
+            let mut payload = Vec::new();
+            DropDatabase { id, name: name.clone() }.encode(&mut payload);
+            writer.append(RecordKind::DropDatabase, &[&payload])?;
+        }
+        added
+    }
+
+    /// Gives a logged file its name, and leads it.
+    fn take_name(
+        &self,
+        id: DatabaseId,
+        name: &DatabaseName,
+        file: &Path,
+        hashes: PageHashes,
+        writer: &WalWriter,
+    ) -> Result<(), EngineError> {
         let path = self.path_of(name);
         std::fs::rename(file, &path).map_err(|source| io("rename", file, source))?;
-        sync_directory(&self.shared.options.base)?;
-        let database = self.open_database(id, name)?;
-        database
-            .lead(LeaderStart { database: id, hashes, position: SqliteWalPosition::default() }, writer)?;
-        self.insert(&database);
-        Ok(end)
+        let led = sync_directory(&self.shared.options.base).and_then(|()| {
+            let database = self.open_database(id, name)?;
+            let position = SqliteWalPosition::default();
+            database.lead(LeaderStart { database: id, hashes, position }, writer)?;
+            Ok(database)
+        });
+        match led {
+            Ok(database) => {
+                self.insert(&database);
+                Ok(())
+            }
+            Err(error) => {
+                files_of(&path).iter().try_for_each(|path| remove_if_there(path))?;
+                Err(error)
+            }
+        }
     }
 
     fn open_database(

@@ -57,6 +57,12 @@ pub enum EngineError {
         /// How many sessions use it.
         sessions: usize,
     },
+    /// The name is being worked on.
+    #[error("database \"{name}\" is being created or dropped by another session")]
+    DatabaseInWork {
+        /// The name asked for.
+        name: DatabaseName,
+    },
     /// This node does not accept writes.
     #[error("cannot execute a writing statement on a node that is {role}")]
     ReadOnly {
@@ -260,7 +266,7 @@ impl EngineError {
         match self {
             EngineError::DatabaseDoesNotExist { .. } => Kind::DoesNotExist,
             EngineError::DatabaseExists { .. } => Kind::AlreadyExists,
-            EngineError::DatabaseInUse { .. } => Kind::InUse,
+            EngineError::DatabaseInUse { .. } | EngineError::DatabaseInWork { .. } => Kind::InUse,
             EngineError::ReadOnly { .. } => Kind::ReadOnly,
             EngineError::LockTimeout { .. } => Kind::LockTimeout,
             EngineError::Cancelled { .. } => Kind::Cancelled,

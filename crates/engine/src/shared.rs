@@ -1,7 +1,8 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
+use walship_types::DatabaseName;
 use walship_wal::WalWriter;
 
 use crate::in_flight::InFlight;
@@ -30,7 +31,8 @@ pub(crate) struct Shared {
     pub(crate) in_flight: InFlight,
     /// Protects the role; held to copy it.
     role: RwLock<Role>,
-    structural: AtomicUsize,
+    /// Protects the names of databases that are being created or dropped.
+    structural: Mutex<BTreeSet<DatabaseName>>,
     /// Protects what the maintenance thread is asked for.
     asked: Mutex<Asked>,
     wake: Condvar,
@@ -50,11 +52,12 @@ pub(crate) enum Asked {
 #[derive(Debug)]
 pub(crate) struct Structural {
     shared: Arc<Shared>,
+    name: DatabaseName,
 }
 
 impl Drop for Structural {
     fn drop(&mut self) {
-        self.shared.structural.fetch_sub(1, Ordering::SeqCst);
+        self.shared.structural.lock().remove(&self.name);
     }
 }
 
@@ -64,7 +67,7 @@ impl Shared {
             options,
             in_flight: InFlight::default(),
             role: RwLock::new(role),
-            structural: AtomicUsize::new(0),
+            structural: Mutex::default(),
             asked: Mutex::default(),
             wake: Condvar::new(),
         }
@@ -105,18 +108,21 @@ impl Shared {
         }
     }
 
-    /// Notes that a database is created or dropped, which has no turn to hold.
-    pub(crate) fn begin_structural(self: &Arc<Self>) -> Result<Structural, EngineError> {
-        // counted before the role is looked at: whoever hands over does it the other way round
-        let counted = Structural { shared: Arc::clone(self) };
-        self.structural.fetch_add(1, Ordering::SeqCst);
+    /// Notes that a database is created or dropped, which has no turn to hold. Nobody else
+    /// does either with that name meanwhile: both work on the same files.
+    pub(crate) fn begin_structural(self: &Arc<Self>, name: &DatabaseName) -> Result<Structural, EngineError> {
+        // noted before the role is looked at: whoever hands over does it the other way round
+        if !self.structural.lock().insert(name.clone()) {
+            return Err(EngineError::DatabaseInWork { name: name.clone() });
+        }
+        let noted = Structural { shared: Arc::clone(self), name: name.clone() };
         self.writer()?;
-        Ok(counted)
+        Ok(noted)
     }
 
     /// How many databases are being created or dropped.
     pub(crate) fn structural(&self) -> usize {
-        self.structural.load(Ordering::SeqCst)
+        self.structural.lock().len()
     }
 
     /// Asks the maintenance thread to look at the databases, or to end.

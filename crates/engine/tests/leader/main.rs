@@ -3,6 +3,7 @@
 mod capture;
 mod foreign;
 mod large;
+mod names;
 mod no_space;
 mod oracle;
 mod restart;
