@@ -1,9 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use walship_types::{DatabaseName, PageNo, PageSize};
@@ -13,11 +12,7 @@ use super::replica::Patience;
 use crate::dbpage::DbPage;
 use crate::page::{PageHashes, TrackedHashes, page_hash};
 use crate::raw_file::raw_file;
-
-/// Sizes of a -wal's own header and of each frame's (sqlite.org/fileformat2.html,
-/// "The Write-Ahead Log").
-pub(super) const SQLITE_WAL_HEADER_BYTES: u64 = 32;
-pub(super) const FRAME_HEADER_BYTES: usize = 24;
+use crate::sqlite_wal::{FRAME_HEADER_BYTES, HEADER_BYTES, sqlite_wal_path};
 
 /// Takes back what another program wrote to a database under replay.
 ///
@@ -158,7 +153,7 @@ fn search_sqlite_wal(
 ) -> io::Result<()> {
     let file = Arc::new(File::open(path)?);
     let mut frame = vec![0; FRAME_HEADER_BYTES + page_size.bytes()];
-    let mut at = SQLITE_WAL_HEADER_BYTES;
+    let mut at = HEADER_BYTES as u64;
     loop {
         match file.read_exact_at(&mut frame, at) {
             Ok(()) => {}
@@ -174,11 +169,4 @@ fn search_sqlite_wal(
         }
         at += frame.len() as u64;
     }
-}
-
-/// `NAME.db-wal` for `NAME.db`.
-pub(crate) fn sqlite_wal_path(database: &Path) -> PathBuf {
-    let mut name = OsString::from(database);
-    name.push("-wal");
-    PathBuf::from(name)
 }

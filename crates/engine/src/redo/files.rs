@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use walship_types::{PageSize, SqliteWalGeneration, SqliteWalPosition};
 
 use super::error::RedoError;
-use super::fence::{FRAME_HEADER_BYTES, SQLITE_WAL_HEADER_BYTES, sqlite_wal_path};
+use crate::EngineError;
 use crate::raw_file::raw_file;
 use crate::sqlite::WalIndex;
+use crate::sqlite_wal::{SqliteWalFile, sqlite_wal_path};
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RedoError {
     let path = path.to_owned();
@@ -79,20 +80,10 @@ pub(crate) fn frame_checksum(
     page_size: PageSize,
     at: &SqliteWalPosition,
 ) -> Result<Option<(u32, u32)>, RedoError> {
-    use std::os::unix::fs::FileExt;
-    let Some(before) = at.frame.checked_sub(1) else { return Ok(None) };
-    let frame_bytes = FRAME_HEADER_BYTES as u64 + page_size.bytes() as u64;
-    let offset = SQLITE_WAL_HEADER_BYTES + u64::from(before) * frame_bytes;
-    let wal = sqlite_wal_path(path);
-    let mut header = [0; FRAME_HEADER_BYTES];
-    match File::open(&wal).and_then(|file| file.read_exact_at(&mut header, offset)) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(failed("read", &wal)(error)),
+    let salts = (at.generation.salt1, at.generation.salt2);
+    match SqliteWalFile::open(path, page_size)?.frame_header(at.frame, salts) {
+        Ok(header) => Ok(Some(header.checksum)),
+        Err(EngineError::DamagedSqliteWal { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    // page number, size after a commit, two salts, two words of checksum, all big-endian
-    let [_, _, salt1, salt2, checksum1, checksum2] =
-        std::array::from_fn(|word| u32::from_be_bytes(std::array::from_fn(|byte| header[word * 4 + byte])));
-    let same = (salt1, salt2) == (at.generation.salt1, at.generation.salt2);
-    Ok(same.then_some((checksum1, checksum2)))
 }

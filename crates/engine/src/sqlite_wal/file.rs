@@ -8,6 +8,13 @@ use walship_types::{PageSize, SqliteWalGeneration, SqliteWalPosition};
 use super::format::{FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, WalHeader, frame_offset};
 use crate::{EngineError, SqliteWalProblem};
 
+/// `NAME.db-wal` for `NAME.db`.
+pub(crate) fn sqlite_wal_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
 /// One database's -wal, open for reading.
 #[derive(Debug)]
 pub struct SqliteWalFile {
@@ -20,9 +27,7 @@ impl SqliteWalFile {
     /// Opens the -wal beside the database file at `database`, which SQLite has
     /// open in WAL mode.
     pub fn open(database: &Path, page_size: PageSize) -> Result<SqliteWalFile, EngineError> {
-        let mut name = database.as_os_str().to_owned();
-        name.push("-wal");
-        let path = PathBuf::from(name);
+        let path = sqlite_wal_path(database);
         let file = File::open(&path).map_err(|source| EngineError::Io {
             operation: "open",
             path: path.clone(),

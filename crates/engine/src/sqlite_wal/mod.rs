@@ -7,4 +7,5 @@ mod file;
 mod format;
 
 pub use file::SqliteWalFile;
+pub(crate) use file::sqlite_wal_path;
 pub use format::{FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, WalHeader, frame_offset};
