@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use support::{SYSTEM, ToyFollower, ToyLeader, assert_same_pages, first_lsn, sqlite_wal_position};
-use walship_engine::recovery::{LeaderRecovery, LeaderRecoveryError, RecoveredDatabase, ScanStart, Verdict};
+use walship_engine::recovery::{
+    LeaderRecovery, LeaderRecoveryError, LogScan, RecoveredDatabase, ScanStart, Verdict,
+};
 use walship_engine::redo::RedoOptions;
 use walship_types::{DatabaseId, Lsn, TimelineId};
 use walship_wal::payload::DatabaseState;
@@ -102,6 +104,24 @@ fn a_killed_leader_is_level() {
     assert_eq!(found.position, sqlite_wal_position(&case.leader_file()));
     assert_eq!(found.hashes, case.leader.databases[&case.id].hashes);
     assert_same_pages(&case.leader_file(), &file(&base));
+}
+
+/// A position names frames of the -wal of the node that logged it; here it would be a coincidence.
+#[test]
+fn positions_that_another_node_logged_are_not_trusted() {
+    let mut case = Case::new();
+    case.leader.seal(case.id);
+    let scan = |own: Option<TimelineId>| {
+        let (redo, end, states) = (case.redo, case.leader.end(), case.states.clone());
+        let start = ScanStart { redo, end, states, own_timeline: own, own_states: false };
+        let base = RedoOptions::new(case.directory.path().join("none"), SYSTEM);
+        let mut scan = LogScan::run(&base, &case.leader.source(), &start).unwrap();
+        let database = scan.databases.remove(&case.id).unwrap();
+        (database.position, database.sealed)
+    };
+    assert_eq!(scan(Some(TimelineId(1))), (Some(sqlite_wal_position(&case.leader_file())), true));
+    assert_eq!(scan(Some(TimelineId(2))), (None, false));
+    assert_eq!(scan(None), (None, false));
 }
 
 #[test]

@@ -124,6 +124,30 @@ fn a_commit_without_a_hook_call_is_captured() {
     assert_eq!(oracle.foreign, 0);
 }
 
+/// SQLite writes pages of a transaction that is too large for its cache into the -wal before it commits, over and over,
+/// with valid salts and checksums. What a rollback leaves of them is overwritten by the next commit.
+#[test]
+fn what_was_spilled_is_logged_as_it_was_committed() {
+    let leader = Leader::with_database(4096, |options| options.cache_kib = 64);
+    let mut session = leader.session();
+    write(&mut session, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)").unwrap();
+    let fill = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM s WHERE n<400)
+                INSERT INTO t SELECT n, randomblob(1000) FROM s";
+    let frames = |leader: &Leader| u64::from(leader.databases.get("t").unwrap().version().frames);
+    let before = frames(&leader);
+    let end = write(&mut session, &format!("BEGIN; {fill}; ROLLBACK")).unwrap();
+    assert_eq!(end.commit, None);
+    let size = std::fs::metadata(leader.path().with_extension("db-wal")).unwrap().len();
+    assert!(size > 4096 * (before + 50), "nothing was spilled");
+    assert_eq!(frames(&leader), before);
+    write(&mut session, "INSERT INTO t VALUES (1000, 'small')").unwrap();
+    check(&leader);
+    let twice =
+        format!("BEGIN; {fill}; UPDATE t SET b = zeroblob(1000); UPDATE t SET b = randomblob(900); COMMIT");
+    write(&mut session, &twice).unwrap();
+    check(&leader);
+}
+
 #[test]
 fn after_a_redo_point_a_page_is_logged_in_full_once() {
     let leader = Leader::with_database(4096, |_| {});
