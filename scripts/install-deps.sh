@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Rust: PostgreSQL 15 (its programs are the stock
-# clients, and the oracle), sqlite3, openssl, strace, Node.js, the drivers of tests/drivers,
-# and what looks at units, pages and packages.
+# clients, and the oracle), sqlite3, openssl, strace, Node.js, Chromium, promtool, the drivers of
+# tests/drivers, and what looks at units, pages and packages.
 # On Debian as root it uses apt-get; anywhere else it names what is missing and fails.
 # Does nothing, quickly, when everything is there.
 set -euo pipefail
@@ -29,6 +29,9 @@ have_venv || need "Python 3 with venv" python3 python3-venv
 have systemd-analyze || need systemd-analyze systemd
 have man || need man man-db
 { have dpkg-deb && have objdump; } || need "dpkg-deb and objdump" dpkg binutils
+# the one without a window is the smallest
+have chromium-headless-shell || have chromium || have chromium-browser || have google-chrome \
+    || need Chromium chromium-headless-shell
 { have node && have npm; } || need "Node.js with npm" nodejs npm
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -46,6 +49,28 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get update -q >/dev/null
     DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
         -o Dpkg::Options::=--force-confold "${packages[@]}" >/dev/null
+fi
+
+# Prometheus' checker alone, from its package: that would start a server, which nobody here wants
+promtool=$drivers/bin/promtool
+if ! have promtool && [ ! -x "$promtool" ]; then
+    if ! have apt-get || ! have dpkg-deb; then
+        echo "install-deps: missing: promtool (of Prometheus)" >&2
+        exit 1
+    fi
+    echo "install-deps: promtool into $drivers/bin"
+    mkdir -p "$drivers/bin"
+    unpacked=$(mktemp -d "$drivers/prometheus.XXXXXX")
+    trap 'rm -rf "$unpacked"' EXIT
+    # apt drops its privileges for downloads
+    chmod 755 "$unpacked"
+    fetch() { (cd "$unpacked" && apt-get download -q prometheus >/dev/null 2>&1); }
+    if ! fetch && ! { apt-get update -q >/dev/null 2>&1 && fetch; }; then
+        echo "install-deps: could not download the package prometheus (for promtool) with apt-get" >&2
+        exit 1
+    fi
+    dpkg-deb -x "$unpacked"/prometheus_*.deb "$unpacked"
+    mv "$unpacked/usr/bin/promtool" "$promtool"
 fi
 
 # a stamp holds the versions that were installed, so that a change of them reinstalls

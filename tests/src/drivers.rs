@@ -32,6 +32,18 @@ pub fn node_driver(script: &str, port: u16) -> Output {
     )
 }
 
+/// Prometheus' own checker of rules and metrics.
+///
+/// # Panics
+/// When it is not installed.
+pub fn promtool() -> Command {
+    let installed = driver_dir().join("bin/promtool");
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&on_path).map(|directory| directory.join("promtool"));
+    let found = std::iter::once(installed).chain(found).find(|path| path.exists());
+    Command::new(found.unwrap_or_else(|| panic!("promtool is missing: run \"make install-deps\"")))
+}
+
 fn run(interpreter: PathBuf, script: &str, port: u16) -> Output {
     assert!(interpreter.exists(), "{} is missing: run \"make install-deps\"", interpreter.display());
     output_of(

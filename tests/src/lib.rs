@@ -13,11 +13,13 @@
 //! handle is dropped, and by the kernel when the test program itself dies.
 
 mod archive;
+mod browser;
 mod certificates;
 mod commands;
 mod dataset;
 mod drivers;
 mod golden;
+mod http;
 mod lab;
 mod load;
 mod memory;
@@ -42,11 +44,13 @@ mod wait;
 mod writers;
 
 pub use archive::TestArchive;
+pub use browser::Browser;
 pub use certificates::{Authority, CertificateFiles};
 pub use commands::{Output, output_of, pgbench, sqlite3};
 pub use dataset::generate_shop;
-pub use drivers::{node_driver, python_driver};
+pub use drivers::{node_driver, promtool, python_driver};
 pub use golden::{golden, normalize};
+pub use http::{HttpAnswer, http_exchange, http_get, try_http_get};
 pub use lab::Lab;
 pub use load::{Acknowledged, Load};
 pub use memory::peak_resident_kib;

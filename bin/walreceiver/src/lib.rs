@@ -52,6 +52,10 @@ struct Arguments {
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
 
+    /// Address and port on which metrics, health checks and a status page are served over HTTP [default: none]
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics_listen: Option<String>,
+
     /// Override a setting
     #[arg(short = 'c', value_name = "NAME=VALUE")]
     setting: Vec<String>,
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
         directory: arguments.directory,
         init: arguments.init.then_some(Init::BaseBackup),
         listen: arguments.listen,
+        metrics_listen: arguments.metrics_listen,
         settings: arguments.setting,
         primary: arguments.primary,
         name: arguments.name,

@@ -42,6 +42,10 @@ struct Arguments {
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
 
+    /// Address and port on which metrics, health checks and a status page are served over HTTP [default: none]
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics_listen: Option<String>,
+
     /// Override a setting
     #[arg(short = 'c', value_name = "NAME=VALUE")]
     setting: Vec<String>,
@@ -65,6 +69,7 @@ pub fn main() -> ExitCode {
         directory: arguments.directory,
         init,
         listen: arguments.listen,
+        metrics_listen: arguments.metrics_listen,
         settings: arguments.setting,
         primary: None,
         name: None,

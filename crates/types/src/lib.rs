@@ -11,6 +11,7 @@
 //! ```
 
 mod database;
+mod durations;
 mod history;
 mod lsn;
 mod page;
@@ -20,6 +21,7 @@ mod system;
 mod time;
 
 pub use database::{DatabaseId, DatabaseName, InvalidDatabaseName};
+pub use durations::{DurationHistogram, Durations};
 pub use history::{HistoryEntry, HistoryError, TimelineHistory, history_file_name, parse_history_file_name};
 pub use lsn::{Lsn, ParseLsnError};
 pub use page::{InvalidPageSize, PageNo, PageSize};

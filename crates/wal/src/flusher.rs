@@ -149,8 +149,7 @@ impl LogFile {
         {
             let began = Instant::now();
             file.sync_data()?;
-            Counters::count(&core.counters.syncs);
-            Counters::add_time(&core.counters.sync_nanos, began.elapsed());
+            core.counters.syncs.observe(began.elapsed());
             self.dirty = false;
         }
         core.positions.flush.advance(core.positions.write.get());

@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use walship_types::{DurationHistogram, Durations};
+
 /// What a writer did since it was started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WriterStatistics {
@@ -10,12 +12,12 @@ pub struct WriterStatistics {
     pub writes: u64,
     /// Time in them.
     pub write_time: Duration,
-    /// Syncs of segment files.
-    pub syncs: u64,
-    /// Time in them.
-    pub sync_time: Duration,
+    /// Syncs of segment files, by the time that each took.
+    pub syncs: Durations,
     /// Times that an append waited because too much was unflushed.
     pub buffers_full: u64,
+    /// Whether the disk is full, and the log waits for room.
+    pub stalled: bool,
 }
 
 /// The same while it is counted.
@@ -24,8 +26,7 @@ pub(crate) struct Counters {
     pub(crate) records: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) write_nanos: AtomicU64,
-    pub(crate) syncs: AtomicU64,
-    pub(crate) sync_nanos: AtomicU64,
+    pub(crate) syncs: DurationHistogram,
     pub(crate) buffers_full: AtomicU64,
 }
 
@@ -44,9 +45,9 @@ impl Counters {
             records: get(&self.records),
             writes: get(&self.writes),
             write_time: Duration::from_nanos(get(&self.write_nanos)),
-            syncs: get(&self.syncs),
-            sync_time: Duration::from_nanos(get(&self.sync_nanos)),
+            syncs: self.syncs.get(),
             buffers_full: get(&self.buffers_full),
+            stalled: false,
         }
     }
 }

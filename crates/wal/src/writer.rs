@@ -190,7 +190,7 @@ impl WalWriter {
 
     /// What it did since it was started.
     pub fn statistics(&self) -> WriterStatistics {
-        self.core.counters.get()
+        WriterStatistics { stalled: self.core.stalled.load(Ordering::Relaxed), ..self.core.counters.get() }
     }
 
     /// Where to read what is flushed.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use walship_auth::hba::Parsed;
 use walship_node::{BackendState, BackendTls};
 use walship_settings::Reload;
-use walship_types::{DatabaseName, Lsn, SegmentSize, SystemId, TimelineId, Timestamp};
+use walship_types::{DatabaseName, Durations, Lsn, SegmentSize, SystemId, TimelineId, Timestamp};
 
 use super::{SessionContext, SqlError};
 use crate::access::Privileges;
@@ -314,6 +314,8 @@ pub struct DatabaseRow {
     pub verified: Option<Lsn>,
     /// When.
     pub verified_at: Option<Timestamp>,
+    /// How often the whole file was found right, since the process started.
+    pub verifications: u64,
     /// Mismatches found.
     pub checksum_failures: u64,
     /// When the last one was.
@@ -378,12 +380,12 @@ pub struct WalStatistics {
     pub buffers_full: u64,
     /// Writes.
     pub writes: u64,
-    /// Syncs.
-    pub syncs: u64,
     /// Time in writes.
     pub write_time: Duration,
-    /// Time in syncs.
-    pub sync_time: Duration,
+    /// Syncs, by the time that each took.
+    pub syncs: Durations,
+    /// Whether the disk is full, and the log waits for room.
+    pub stalled: bool,
 }
 
 /// Counters of checkpoints, since the process started.

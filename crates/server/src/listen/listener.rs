@@ -97,7 +97,7 @@ impl std::fmt::Debug for Listener {
 }
 
 // after accepting failed (no descriptors left), so that the loop does not spin
-pub(super) const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 impl Listener {
     /// Takes all addresses and sockets, or none.

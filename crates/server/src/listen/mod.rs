@@ -14,6 +14,7 @@ mod unix;
 
 pub(crate) use connection::SESSION_THREAD;
 pub use connection::{ClientAddress, ReplicationConnection, ReplicationHandler, Socket};
+pub(crate) use listener::PAUSE_AFTER_FAILURE;
 pub use listener::{ListenConfig, ListenError, Listener};
 pub use not_ready::NotReady;
 pub use startup::{

@@ -69,7 +69,7 @@ impl Socket {
     }
 
     /// Makes the handshake of a client that was told to begin it.
-    pub(super) async fn into_tls(self, config: Arc<ServerConfig>) -> io::Result<Socket> {
+    pub(crate) async fn into_tls(self, config: Arc<ServerConfig>) -> io::Result<Socket> {
         match self {
             Socket::Tcp(stream) => {
                 let stream = TlsAcceptor::from(config).accept(stream).await?;

@@ -49,6 +49,9 @@ fn overrides(options: &StartOptions) -> Result<Vec<Override>, Failure> {
         overrides.push(Override { name: "listen_addresses".to_owned(), value: address });
         overrides.push(Override { name: "port".to_owned(), value: port.to_string() });
     }
+    if let Some(text) = &options.metrics_listen {
+        overrides.push(Override { name: "metrics_listen".to_owned(), value: text.clone() });
+    }
     let remembered = [("primary_conninfo", &options.primary), ("primary_slot_name", &options.slot)];
     for (name, value) in remembered {
         if let Some(value) = value {

@@ -1,4 +1,4 @@
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,8 +7,10 @@ use walship_settings::{Settings, Typed as _};
 
 use super::Failure;
 use super::create::disk_of;
+use super::options::parse_listen;
 use crate::access::{Access, AccessConfig, default_rules};
 use crate::listen::{ListenConfig, ListenError, Listener};
+use crate::monitoring::MonitorAddress;
 
 /// Reads who is let in. A cluster without rules gets the default ones, as a file to edit.
 pub(super) fn open_access(
@@ -32,7 +34,6 @@ pub(super) fn open_access(
 pub(super) fn listen_config(settings: &Settings, access: &Arc<Access>) -> Result<ListenConfig, Failure> {
     let port = u16::try_from(settings.integer("port"))
         .map_err(|_| Failure::new(format!("invalid port {}", settings.integer("port"))))?;
-    let may_go_beyond = settings.bool("ssl") || settings.bool("listen_without_tls");
     let mut addresses = Vec::new();
     for host in settings.list("listen_addresses") {
         let host = if host == "*" { "0.0.0.0".to_owned() } else { host };
@@ -40,15 +41,7 @@ pub(super) fn listen_config(settings: &Settings, access: &Arc<Access>) -> Result
         let resolved = resolved
             .map_err(|e| Failure::new(format!("could not translate listen address \"{host}\": {e}")))?;
         for address in resolved {
-            if !is_loopback(address.ip()) && !may_go_beyond {
-                return Err(Failure::new(format!(
-                    "refusing to listen on {address} without TLS: it is not a loopback address"
-                ))
-                .hint(
-                    "data, and who may read it, would be seen by everybody on the way: set ssl = on with \
-                     ssl_cert_file and ssl_key_file, or say listen_without_tls = on",
-                ));
-            }
+            check_reach(address, settings)?;
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
@@ -60,8 +53,38 @@ pub(super) fn listen_config(settings: &Settings, access: &Arc<Access>) -> Result
     Ok(ListenConfig { addresses, unix_directories, port, authentication_timeout, access })
 }
 
-fn is_loopback(address: IpAddr) -> bool {
-    address.is_loopback()
+/// Whether it is allowed to listen there.
+fn check_reach(address: SocketAddr, settings: &Settings) -> Result<(), Failure> {
+    if address.ip().is_loopback() || settings.bool("ssl") || settings.bool("listen_without_tls") {
+        return Ok(());
+    }
+    Err(Failure::new(format!("refusing to listen on {address} without TLS: it is not a loopback address"))
+        .hint(
+            "data, and who may read it, would be seen by everybody on the way: set ssl = on with \
+         ssl_cert_file and ssl_key_file, or say listen_without_tls = on",
+        ))
+}
+
+/// Where the settings say that metrics are served. Beyond loopback that is HTTPS, unless
+/// listen_without_tls says that it need not be.
+pub(super) fn monitor_addresses(settings: &Settings) -> Result<Vec<MonitorAddress>, Failure> {
+    let mut addresses = Vec::new();
+    for text in settings.list("metrics_listen") {
+        let invalid = || {
+            Failure::new(format!("invalid address for metrics_listen: \"{text}\""))
+                .hint("write it as ADDRESS:PORT, as in 127.0.0.1:9633")
+        };
+        let (host, port) = parse_listen(&text).ok_or_else(invalid)?;
+        let resolved = (host.as_str(), port).to_socket_addrs();
+        let resolved = resolved
+            .map_err(|e| Failure::new(format!("could not translate metrics_listen \"{text}\": {e}")))?;
+        for address in resolved {
+            check_reach(address, settings)?;
+            let encrypted = !address.ip().is_loopback() && !settings.bool("listen_without_tls");
+            addresses.push(MonitorAddress { address, encrypted });
+        }
+    }
+    Ok(addresses)
 }
 
 pub(super) fn listen_failure(error: ListenError) -> Failure {

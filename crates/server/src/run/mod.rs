@@ -18,8 +18,6 @@ mod host;
 mod leader;
 mod listening;
 mod log;
-mod log_line;
-mod logging;
 mod node;
 mod old_leader;
 mod options;

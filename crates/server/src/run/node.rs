@@ -7,7 +7,7 @@ use walship_disk::SharedDisk;
 use walship_engine::Databases;
 use walship_node::{Backends, ControlFile, DataDirectory, NodeError, Receiver, Senders, Slots};
 use walship_settings::{Settings, SharedSettings};
-use walship_types::{Lsn, SegmentSize, SystemId, Timestamp};
+use walship_types::{DurationHistogram, Lsn, SegmentSize, SystemId, Timestamp};
 
 use super::StartOptions;
 use super::archiver::Archiver;
@@ -48,6 +48,7 @@ pub struct Node {
     pub(crate) phase: watch::Sender<ServerPhase>,
     pub(crate) checkpoints: Arc<CheckpointRequests>,
     pub(crate) checkpoint_counts: CheckpointCounts,
+    pub(crate) commit_waits: CommitWaits,
     pub(crate) promotions: PromotionRequests,
     pub(crate) scrubs: Scrubs,
     pub(crate) switchovers: SwitchoverRequests,
@@ -78,6 +79,15 @@ pub(crate) struct CheckpointCounts {
     pub(crate) requested: AtomicU64,
     /// Time in them, in microseconds.
     pub(crate) micros: AtomicU64,
+}
+
+/// What acknowledged commits waited for.
+#[derive(Debug, Default)]
+pub(crate) struct CommitWaits {
+    /// The log to be durable here.
+    pub(crate) flush: DurationHistogram,
+    /// Synchronous followers, after that.
+    pub(crate) followers: DurationHistogram,
 }
 
 impl Node {
@@ -111,6 +121,7 @@ impl Node {
             phase: watch::Sender::new(ServerPhase::Running),
             checkpoints: Arc::default(),
             checkpoint_counts: CheckpointCounts::default(),
+            commit_waits: CommitWaits::default(),
             promotions: PromotionRequests::default(),
             scrubs: Scrubs::default(),
             switchovers: SwitchoverRequests::default(),

@@ -50,6 +50,8 @@ pub struct StartOptions {
     pub init: Option<Init>,
     /// `--listen`.
     pub listen: Option<String>,
+    /// `--metrics-listen`.
+    pub metrics_listen: Option<String>,
     /// `-c`, in order.
     pub settings: Vec<String>,
     /// `--primary`.

@@ -28,6 +28,8 @@ pub(crate) struct Scrubs {
 pub(crate) struct ScrubResult {
     /// The whole file was verified at a state not older than this position.
     pub(crate) verified: Option<(Lsn, Timestamp)>,
+    /// How often that was.
+    pub(crate) verifications: u64,
     /// Pages that did not have their logged content, over all passes.
     pub(crate) failures: u64,
     /// When such a page was found last.
@@ -106,6 +108,7 @@ fn scrub(node: &Node, database: &Arc<Database>) {
         result.failures += report.mismatches;
         result.last_failure = Some(Timestamp::now());
     } else if report.complete {
+        result.verifications += 1;
         result.verified = Some((from.max(report.verified), Timestamp::now()));
     }
 }

@@ -18,8 +18,9 @@ use super::follower::{open_follower, start_replay};
 use super::heartbeat::watch_leader;
 use super::host::ReplicationDoor;
 use super::leader::{create_first_database, start_leader};
-use super::listening::{listen_config, listen_failure, note_command_line, open_access, pid_file};
-use super::logging::start_logging;
+use super::listening::{
+    listen_config, listen_failure, monitor_addresses, note_command_line, open_access, pid_file,
+};
 use super::node::Node;
 use super::panic::{TASK_THREAD, stop_on_panic};
 use super::peers::{keep_off_if_replaced, watch_peers};
@@ -37,6 +38,8 @@ use super::switchover::Outcome;
 use super::{Failure, Init, StartOptions};
 use crate::access::Access;
 use crate::listen::{ListenError, Listener, NotReady};
+use crate::logging::start_logging;
+use crate::monitoring::{Board, Monitor};
 
 /// Threads for start-up packets, senders and the receiver; SQL sessions have their own.
 const ASYNC_THREADS: usize = 2;
@@ -79,10 +82,12 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
     let role = find_role(&options, &directory, &control)?;
     create_missing_folders(&directory, control.directory_mode)?;
     let settings = load_settings(&options, &directory, &control)?;
-    start_logging(&settings);
+    let board = Board::new(start_logging(&settings));
     let access = open_access(&directory, &control, &settings)?;
     let listen = listen_config(&settings, &access)?;
     let listener = runtime.block_on(Listener::bind(&listen)).map_err(listen_failure)?;
+    let addresses = monitor_addresses(&settings)?;
+    let monitor = runtime.block_on(Monitor::bind(&addresses, &access)).map_err(listen_failure)?;
     let pid_file = pid_file(&listen, &listener);
     pid_file.write(&directory, PidStatus::Starting)?;
     service_manager::starting(role);
@@ -95,9 +100,15 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
         let _runtime = runtime.enter();
         NotReady::refuse(listener)
     };
-    let ended =
-        Start { options, directory: directory.clone(), settings, control, listener, pid_file, access }
-            .run(&runtime, role);
+    for url in monitor.urls() {
+        tracing::info!(event = "listening", url, "serving metrics at {url}");
+    }
+    // ends with the runtime: health is asked for to the last
+    runtime.spawn(monitor.run(Arc::clone(&board)));
+    let directory_now = directory.clone();
+    let start =
+        Start { options, directory: directory_now, settings, control, listener, pid_file, access, board };
+    let ended = start.run(&runtime, role);
     PidFile::remove(&directory);
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(lock);
@@ -113,12 +124,13 @@ struct Start {
     listener: NotReady,
     pid_file: PidFile,
     access: Arc<Access>,
+    board: Arc<Board>,
 }
 
 impl Start {
     fn run(self, runtime: &Runtime, role: Role) -> Result<(), Failure> {
         let disk = disk_of(&self.control);
-        let Start { options, directory, settings, control, listener, pid_file, access } = self;
+        let Start { options, directory, settings, control, listener, pid_file, access, board } = self;
         let follower = role == Role::Follower;
         let (node, receiving) = if follower {
             let (parts, sink) = open_follower(options, directory, disk, settings, control)?;
@@ -137,7 +149,8 @@ impl Start {
             (Node::new(parts, access), None)
         };
         let mut signals = runtime.block_on(async { Signals::new() })?;
-        let mut running = Running { node, receiving, pid_file };
+        board.show(Arc::new(Arc::clone(&node)));
+        let mut running = Running { node, receiving, pid_file, board };
         if follower {
             match running.wait_until_consistent(runtime, &mut signals)? {
                 Some(stop) => return running.stop(runtime, stop),
@@ -160,6 +173,7 @@ pub(super) struct Running {
     pub(super) node: Arc<Node>,
     pub(super) receiving: Option<Receiving>,
     pid_file: PidFile,
+    board: Arc<Board>,
 }
 
 impl Running {
@@ -215,6 +229,7 @@ impl Running {
         runtime.spawn(watch_leader(Arc::clone(&node)));
         let status = if node.is_follower() { PidStatus::Standby } else { PidStatus::Ready };
         self.pid_file.write(&node.directory, status)?;
+        self.board.ready();
         service_manager::ready(&node);
         tracing::info!(event = "ready", "ready to accept connections");
         let stop = loop {
@@ -238,6 +253,7 @@ impl Running {
                 stop => break stop,
             }
         };
+        self.board.stopping();
         self.pid_file.write(&node.directory, PidStatus::Stopping)?;
         service_manager::stopping();
         node.scrubs.stop();

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use walship_node::{SenderState, SyncLevel, SyncState};
 use walship_settings::{StandbyMethod, StandbyNames, SynchronousCommit, Typed as _};
 use walship_types::Lsn;
@@ -82,14 +84,22 @@ impl Node {
         let Some(level) = level_of(commit) else { return Ok(()) };
         let synchronous = self.senders.synchronous();
         let released = synchronous.released(level);
-        if synchronous.names().is_none() || released.get() >= lsn {
+        if synchronous.names().is_none() {
             return Ok(());
         }
+        if released.get() >= lsn {
+            self.commit_waits.followers.observe(Duration::ZERO);
+            return Ok(());
+        }
+        let began = Instant::now();
         let _shown = self.backends.waiting(start.pid, "IPC", "SyncRep");
         let signals = &start.signals;
         let told = || signals.end_reason().is_some() || signals.take_cancel() == Some(CancelReason::User);
         match released.wait_blocking(lsn, None, told) {
-            WaitOutcome::Reached | WaitOutcome::TimedOut | WaitOutcome::Closed => Ok(()),
+            WaitOutcome::Reached | WaitOutcome::TimedOut | WaitOutcome::Closed => {
+                self.commit_waits.followers.observe(began.elapsed());
+                Ok(())
+            }
             WaitOutcome::Cancelled if signals.end_reason() == Some(EndReason::NotLeader) => Err(SqlError::fatal(
                 SqlState::ADMIN_SHUTDOWN,
                 "canceling the wait for synchronous replication because this node no longer takes writes",

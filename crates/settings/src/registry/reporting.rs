@@ -4,6 +4,7 @@ use crate::definition::{Category, Context, Definition, TextRule};
 const WHERE: Category = Category("Reporting and Logging / Where to Log");
 const WHEN: Category = Category("Reporting and Logging / When to Log");
 const WHAT: Category = Category("Reporting and Logging / What to Log");
+const MONITORING: Category = Category("Reporting and Logging / Monitoring");
 const STATISTICS: Category = Category("Statistics / Cumulative Query and Index Statistics");
 
 const SERVER_LEVELS: &[&str] = &[
@@ -38,6 +39,10 @@ pub(super) const SETTINGS: &[Definition] = &[
     WHAT.text("application_name", "")
         .rule(TextRule::Ascii)
         .about("the name by which the application is known in views and logs"),
+    MONITORING
+        .text("metrics_listen", "")
+        .at(Context::Postmaster)
+        .about("the addresses, each with a port, on which metrics, health and a page are served over HTTP, separated by commas; empty for none"),
     STATISTICS
         .bool("track_activities", "on")
         .at(Context::Superuser)

@@ -40,9 +40,9 @@ fn wal(scope: &Scope) -> Vec<Row> {
         (counted.bytes as f64).into(),
         counted.buffers_full.into(),
         counted.writes.into(),
-        counted.syncs.into(),
+        counted.syncs.count().into(),
         milliseconds(counted.write_time),
-        milliseconds(counted.sync_time),
+        milliseconds(counted.syncs.sum),
         since(scope),
     ]]
 }

@@ -147,9 +147,9 @@ impl CatalogSource for Arc<Node> {
             bytes: writer.positions().insert.get().saturating_distance_from(self.started_at_lsn),
             buffers_full: counted.buffers_full,
             writes: counted.writes,
-            syncs: counted.syncs,
             write_time: counted.write_time,
-            sync_time: counted.sync_time,
+            syncs: counted.syncs,
+            stalled: counted.stalled,
         }
     }
 

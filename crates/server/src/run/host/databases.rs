@@ -52,6 +52,7 @@ fn row(
         checksum,
         verified: scrub.verified.map(|(lsn, _)| lsn),
         verified_at: scrub.verified.map(|(_, at)| at),
+        verifications: scrub.verifications,
         checksum_failures: scrub.failures + u64::from(stop.is_some()),
         checksum_last_failure: scrub.last_failure,
         stopped_because: stop.map(|stop| stop.message.clone()).or(info.closed),

@@ -6,6 +6,7 @@ mod catalog;
 mod databases;
 mod door;
 mod failover;
+mod monitoring;
 mod pages;
 mod replication;
 mod slots;

@@ -126,7 +126,9 @@ impl SessionHost for Arc<Node> {
     ) -> Result<(), SqlError> {
         if level != SynchronousCommit::Off {
             self.ask_followers(level);
+            let began = Instant::now();
             self.wait_for_flush(lsn, start)?;
+            self.commit_waits.flush.observe(began.elapsed());
         }
         self.note_commit(lsn);
         self.wait_for_followers(lsn, level, start)?;

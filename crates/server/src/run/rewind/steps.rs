@@ -59,6 +59,7 @@ fn start(
         directory: options.directory.clone(),
         init: None,
         listen: None,
+        metrics_listen: None,
         settings: Vec::new(),
         primary: Some(options.source.clone()),
         name: options.name.clone(),

@@ -7,7 +7,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Fields that are for programs only: the words of the message say the same.
+/// The field that is for programs only: the words of the message say the same.
 const FOR_PROGRAMS: &str = "event";
 
 /// Log lines for people, as PostgreSQL writes them with `log_line_prefix = '%m [%p] '`:
@@ -34,7 +34,7 @@ where
 }
 
 /// PostgreSQL's word for a level.
-fn severity(level: Level) -> &'static str {
+pub(super) fn severity(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",
@@ -45,7 +45,9 @@ fn severity(level: Level) -> &'static str {
 
 /// What an event says.
 #[derive(Default)]
-struct Parts {
+pub(super) struct Parts {
+    /// The word that names what has happened, if it is something for operators.
+    pub(super) event: Option<String>,
     message: String,
     error: Option<String>,
     hint: Option<String>,
@@ -55,7 +57,7 @@ struct Parts {
 impl Parts {
     fn add(&mut self, name: &'static str, value: String) {
         match name {
-            FOR_PROGRAMS => {}
+            FOR_PROGRAMS => self.event = Some(value),
             "message" => self.message = value,
             "error" => self.error = Some(value),
             "hint" => self.hint = Some(value),
@@ -64,7 +66,7 @@ impl Parts {
     }
 
     /// `message: error (name value, name value); hint: ...`, on one line.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = self.message.clone();
         if let Some(error) = self.error.as_ref().filter(|error| !text.contains(*error)) {
             // writing to a string cannot fail

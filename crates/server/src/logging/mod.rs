@@ -1,0 +1,10 @@
+//! What the log says: lines for people or for programs, and the last events for those who look later.
+//!
+//! [`start_logging`] begins it, once in a process; an [`EventLog`] keeps what had an `event` field.
+
+mod events;
+mod line;
+mod start;
+
+pub use events::{EventLog, LoggedEvent};
+pub(crate) use start::start_logging;
