@@ -34,6 +34,8 @@ pub struct Node {
     sockets: PathBuf,
     log: PathBuf,
     port: Port,
+    /// Instead of 127.0.0.1 alone.
+    addresses: Option<String>,
     arguments: Vec<String>,
     /// Variables of the process, besides this one's own.
     environment: Vec<(String, String)>,
@@ -53,6 +55,7 @@ impl Node {
             sockets,
             log: root.join(format!("{name}.log")),
             port,
+            addresses: None,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             environment: Vec::new(),
             process: None,
@@ -91,7 +94,16 @@ impl Node {
         if self.programs.is_some() {
             OrdinaryUser::get().run(&mut command);
         }
-        command.arg("-D").arg(&self.dir).arg("--listen").arg(format!("127.0.0.1:{}", self.port()));
+        command.arg("-D").arg(&self.dir);
+        match &self.addresses {
+            None => command.arg("--listen").arg(format!("127.0.0.1:{}", self.port())),
+            Some(list) => command.args([
+                "-c",
+                &format!("listen_addresses={list}"),
+                "-c",
+                &format!("port={}", self.port()),
+            ]),
+        };
         command.arg("-c").arg(format!("unix_socket_directories={}", self.sockets.display()));
         if !self.dir.join("control").exists() {
             command.arg("--init");
@@ -134,6 +146,11 @@ impl Node {
     /// Starts the directory with the other role's program from now on.
     pub fn set_role(&mut self, role: Role) {
         self.role = role;
+    }
+
+    /// Listens on these addresses, separated by commas, from the next start on; 127.0.0.1 has to be one.
+    pub fn listen_on(&mut self, addresses: &str) {
+        self.addresses = Some(addresses.to_owned());
     }
 
     /// Adds arguments for the next start.

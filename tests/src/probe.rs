@@ -1,7 +1,7 @@
 //! Connections as raw bytes, from any address of the loopback network, with TLS or without.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 pub enum From {
     /// From that address of the loopback network to a port on 127.0.0.1.
     Tcp(Ipv4Addr, u16),
+    /// From ::1 to a port on ::1.
+    Tcp6(u16),
     /// Over a Unix socket.
     Unix(PathBuf),
 }
@@ -69,12 +71,16 @@ impl Probe<'_> {
                 stream.set_read_timeout(Some(ANSWER_LIMIT)).expect("limit reads");
                 Box::new(stream)
             }
-            From::Tcp(source, port) => {
-                let stream = connect_from(*source, *port).expect("connect");
-                stream.set_read_timeout(Some(ANSWER_LIMIT)).expect("limit reads");
-                if self.tls { Box::new(start_tls(stream)) } else { Box::new(stream) }
+            From::Tcp(source, port) => self.begin(connect_from(*source, *port).expect("connect")),
+            From::Tcp6(port) => {
+                self.begin(TcpStream::connect((Ipv6Addr::LOCALHOST, *port)).expect("connect to ::1"))
             }
         }
+    }
+
+    fn begin(&self, stream: TcpStream) -> Box<dyn Wire> {
+        stream.set_read_timeout(Some(ANSWER_LIMIT)).expect("limit reads");
+        if self.tls { Box::new(start_tls(stream)) } else { Box::new(stream) }
     }
 
     /// The start-up packet.
@@ -89,6 +95,11 @@ impl Probe<'_> {
         packet.extend_from_slice(&body);
         packet
     }
+}
+
+/// Whether this machine has ::1; containers often have not.
+pub fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 /// The request for TLS.

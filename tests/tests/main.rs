@@ -101,6 +101,7 @@ mod s123_tls;
 mod s124_tls_failover;
 mod s125_under_attack;
 mod s126_damaged_roles;
+mod s127_tokio_postgres_tls;
 mod s130_metrics;
 mod s131_health;
 mod s132_status_page;

@@ -3,8 +3,8 @@
 
 use std::net::Ipv4Addr;
 
-use walship_tests::probe::{From, Probe};
-use walship_tests::{Authority, Lab, Node, Oracle, OrdinaryUser, Session, golden, wait_until};
+use walship_tests::probe::{From, Probe, has_ipv6};
+use walship_tests::{Authority, Lab, Node, Oracle, OrdinaryUser, Role, Session, golden, wait_until};
 
 /// The first line of every file: how the test itself gets in.
 const OWN: &str = "host all,replication postgres 127.0.0.1/32 trust\n";
@@ -50,6 +50,31 @@ const FILES: &[&str] = &[
     "host all all 127.0.0.1/32 md5",
 ];
 
+/// Files that are asked over IPv6 too.
+const FILES_OF_IPV6: &[&str] = &[
+    "host all all ::1/128 trust",
+    "host all all ::1/0 trust\nhost all all all reject",
+    "host all all ::/127 trust\nhost all all ::/0 scram-sha-256",
+    "host all all ::2/127 trust\nhost all all ::1/64 scram-sha-256",
+    "host all all 127.0.0.1/32 trust",
+    "host all all 0.0.0.0/0 trust\nhost all all ::/0 scram-sha-256",
+    "host all all all trust",
+    "host all all ::1 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff trust",
+    "host all all ::1 ffff:: scram-sha-256",
+    "host all all 0:0:0:0:0:0:0:1/128 scram-sha-256\nhost all all ::1/128 trust",
+    "host all all ::ffff:127.0.0.1/128 trust",
+    "host all all ::ffff:0:0/96 trust\nhost all all 127.0.0.0/8 scram-sha-256",
+    "host all all fe80::/10 trust\nhost all all ::/1 scram-sha-256",
+    "host all all 8000::/1 trust",
+    "host all all samehost trust",
+    "host all all samenet scram-sha-256",
+    "hostssl all all ::1/128 trust\nhostnossl all all ::1/128 scram-sha-256",
+    "host replication ann ::1/128 trust\nhost sameuser all ::1/128 scram-sha-256",
+    "host all ann ::1/128 reject\nhost all all ::1/128 trust",
+    // refused in any file: the rules of the one before stay
+    "host all all ::1/129 trust\nhost all all ::1 255.0.0.0 trust\nhost all all 127.0.0.1 ffff:: trust\nhost all all ::1 trust",
+];
+
 struct Attempt {
     from: &'static str,
     probe: Probe<'static>,
@@ -73,9 +98,25 @@ fn attempts() -> Vec<Attempt> {
     attempts
 }
 
+fn attempts_over_ipv6() -> Vec<Attempt> {
+    let mut attempts = Vec::new();
+    for (from, tls, user, database, replication) in [
+        ("::1", false, "ann", "shop", false),
+        ("::1", false, "bob", "all", false),
+        ("::1", false, "ann", "ann", false),
+        ("::1", true, "ann", "shop", false),
+        ("::1", false, "ann", "shop", true),
+        ("127.0.0.1", false, "ann", "shop", false),
+    ] {
+        attempts.push(Attempt { from, probe: Probe { tls, user, database, replication } });
+    }
+    attempts
+}
+
 fn ask(attempt: &Attempt, port: u16, socket: std::path::PathBuf) -> String {
     let from = match attempt.from {
         "local" => From::Unix(socket),
+        "::1" => From::Tcp6(port),
         address => From::Tcp(address.parse::<Ipv4Addr>().unwrap(), port),
     };
     let answer = attempt.probe.ask(&from);
@@ -92,7 +133,10 @@ fn both(lab: &Lab) -> (Node, Oracle) {
     for setting in tls.iter().chain([&ca]) {
         ours.extend(["-c", setting.as_str()]);
     }
-    let leader = lab.leader_with(&ours);
+    let addresses = if has_ipv6() { "127.0.0.1,::1" } else { "127.0.0.1" };
+    let mut leader = lab.node(Role::Leader, "leader", &ours);
+    leader.listen_on(addresses);
+    leader.start();
     // PostgreSQL runs as another user, who needs a key of his own
     let other = lab.path().join("theirs");
     std::fs::create_dir(&other).unwrap();
@@ -105,6 +149,7 @@ fn both(lab: &Lab) -> (Node, Oracle) {
     user.own(&other, lab.path());
     let mut settings = files.settings();
     settings.push(format!("ssl_ca_file={}", theirs.certificate().display()));
+    settings.push(format!("listen_addresses={addresses}"));
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let oracle = Oracle::start(lab.path(), &settings);
     let theirs = Session::connect(oracle.port(), "postgres").unwrap();
@@ -123,13 +168,14 @@ fn both(lab: &Lab) -> (Node, Oracle) {
     (leader, oracle)
 }
 
-#[test]
-fn rules_decide_as_postgresqls() {
+/// Every answer of both servers to every attempt with every file; how many were compared.
+fn compare(files: &[&str], attempts: &[Attempt]) -> usize {
     let lab = Lab::new();
     let (leader, oracle) = both(&lab);
     let theirs = Session::connect(oracle.port(), "postgres").unwrap();
+    let place = regex::Regex::new(r"^line \d+, column \d+: ").unwrap();
     let mut compared = 0;
-    for file in FILES {
+    for file in files {
         for directory in [leader.dir(), oracle.data()] {
             std::fs::write(directory.join("users"), "bob\n").unwrap();
             std::fs::write(directory.join("pg_hba.conf"), format!("{OWN}{file}\n")).unwrap();
@@ -143,18 +189,42 @@ fn rules_decide_as_postgresqls() {
         });
         let rules = "SELECT line_number, type, database, user_name, address, netmask, auth_method, options, error \
                      FROM pg_hba_file_rules ORDER BY line_number";
-        let (own, other) = (leader.connect().query(rules).unwrap(), theirs.query(rules).unwrap());
+        let (mut own, mut other) = (leader.connect().query(rules).unwrap(), theirs.query(rules).unwrap());
+        for error in own.iter_mut().filter_map(|row| row.last_mut()?.as_mut()) {
+            // where on the line is what PostgreSQL does not say
+            *error = place.replace(error, "").into_owned();
+        }
+        for error in other.iter_mut().filter_map(|row| row.last_mut()?.as_mut()) {
+            // and this is the resolver's
+            *error = error.replace(": Name or service not known", "");
+        }
         assert_eq!(own, other, "pg_hba_file_rules of\n{file}");
-        for attempt in attempts() {
+        for attempt in attempts {
             let socket = |directory: &std::path::Path, port| directory.join(format!(".s.PGSQL.{port}"));
-            let own = ask(&attempt, leader.port(), socket(leader.socket_dir(), leader.port()));
+            let own = ask(attempt, leader.port(), socket(leader.socket_dir(), leader.port()));
             let home = oracle.data().parent().unwrap().to_owned();
-            let other = ask(&attempt, oracle.port(), socket(&home, oracle.port()));
+            let other = ask(attempt, oracle.port(), socket(&home, oracle.port()));
             assert_eq!(own, other, "{:?} from {} with\n{file}", attempt.probe, attempt.from);
             compared += 1;
         }
     }
+    compared
+}
+
+#[test]
+fn rules_decide_as_postgresqls() {
+    let compared = compare(FILES, &attempts());
     assert!(compared > 500, "{compared}");
+}
+
+#[test]
+fn rules_decide_as_postgresqls_over_ipv6() {
+    if !has_ipv6() {
+        eprintln!("this machine has no ::1: nothing to compare");
+        return;
+    }
+    let compared = compare(FILES_OF_IPV6, &attempts_over_ipv6());
+    assert!(compared > 100, "{compared}");
 }
 
 #[test]
@@ -190,7 +260,7 @@ fn a_file_with_mistakes_changes_nothing_and_is_explained() {
 #[test]
 fn the_default_asks_for_no_password_here_and_for_one_as_somebody_else() {
     let lab = Lab::new();
-    let mut leader = lab.node(walship_tests::Role::Leader, "leader", &[]);
+    let mut leader = lab.node(Role::Leader, "leader", &[]);
     // so that the tests' own user, root or not, and the server's differ where they can
     leader.start();
     assert_eq!(leader.psql_as("anybody", None, "", "SELECT current_user").success(), "anybody");

@@ -12,15 +12,15 @@ use walship_tests::{
     Authority, CertificateFiles, Lab, Node, Role, golden, output_of, python_driver, wait_until,
 };
 
-struct Scene {
-    lab: Lab,
-    authority: Authority,
-    other: Authority,
-    leader: Node,
+pub(crate) struct Scene {
+    pub(crate) lab: Lab,
+    pub(crate) authority: Authority,
+    pub(crate) other: Authority,
+    pub(crate) leader: Node,
 }
 
 /// A leader with TLS, a user with a password and one for certificates.
-fn scene(more: &[&str]) -> Scene {
+pub(crate) fn scene(more: &[&str]) -> Scene {
     let lab = Lab::new();
     let authority = Authority::new(lab.path(), "authority");
     let other = Authority::new(lab.path(), "other");
