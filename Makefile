@@ -34,7 +34,7 @@ bench: install-deps ## commits per second, log bytes, replay rate, memory, besid
 failovers: install-deps ## hundreds of random failovers; WALSHIP_FAILOVERS and WALSHIP_SEED say how many, and which
 	WALSHIP_FAILOVERS=$${WALSHIP_FAILOVERS:-300} $(CARGO) nextest run --profile failovers -p walship-tests --no-capture s058
 
-fixtures: ## regenerates fixtures/; leaves the tree unchanged
+fixtures: ## regenerates fixtures/wal; leaves the tree unchanged (fixtures/vN are kept for ever)
 	$(CARGO) run --locked -q -p walship-wal --example make_fixtures
 
 fmt: ## formatting, checked

@@ -108,4 +108,6 @@ mod s132_status_page;
 mod s135_install;
 mod s136_under_systemd;
 mod s137_debian_package;
+mod s138_earlier_versions;
+mod s139_format_versions;
 mod s140_every_sync;

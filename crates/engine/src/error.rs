@@ -195,7 +195,7 @@ pub enum SqliteWalProblem {
     #[error("magic number {0:#010x} is not that of a -wal")]
     Magic(u32),
     /// The format version is unknown.
-    #[error("unknown format version {0}")]
+    #[error("format version is {0}, expected 3007000")]
     Version(u32),
     /// The page size is not that of the database.
     #[error("page size {found}, expected {expected}")]

@@ -3,6 +3,9 @@ use std::path::{Path, PathBuf};
 
 use walship_types::SystemId;
 
+/// What to do about a file whose format version this program does not know.
+pub const OTHER_VERSION: &str = "it was written by another version of walship: start it with that one; docs/upgrading.md says how to upgrade";
+
 /// What can be wrong with a node's durable state.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -51,6 +54,16 @@ pub enum NodeError {
         /// What it is.
         found: String,
     },
+    /// A state file of another version of walship.
+    #[error("file \"{}\" has format version {found}, expected {expected}", path.display())]
+    FormatVersion {
+        /// The file.
+        path: PathBuf,
+        /// What this program reads.
+        expected: u32,
+        /// As the file says.
+        found: String,
+    },
     /// A file of another cluster.
     #[error("file \"{}\" belongs to another cluster: its system identifier is {found}, this cluster's is {expected}", path.display())]
     WrongSystem {
@@ -90,6 +103,7 @@ impl NodeError {
             NodeError::Damaged { .. } => {
                 Some("restore the file from a base backup of this cluster, or take a new base backup".to_owned())
             }
+            NodeError::FormatVersion { .. } => Some(OTHER_VERSION.to_owned()),
             _ => None,
         }
     }

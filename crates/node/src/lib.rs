@@ -43,7 +43,7 @@ pub use backends::{
 pub use backup_progress::{BackupPhase, BackupProgress};
 pub use control::{AbandonedLog, ControlDatabase, ControlFile, ControlState, Rewinding};
 pub use directory::{DataDirectory, DirectoryLock};
-pub use error::NodeError;
+pub use error::{NodeError, OTHER_VERSION};
 pub use fence::{DismissedTimeline, Fence, NoProof, judge_history};
 pub use initialize::{NewCluster, POSTGRES_MAJOR, create_cluster, create_missing_folders, new_system_id};
 pub use options_file::write_options_file;

@@ -7,7 +7,7 @@
 //!
 //! The line holds the word `walship`, the kind of file, the format version, the
 //! system identifier, the CRC-32 (8 hexadecimal digits) and the length in bytes (10 digits) of
-//! everything after the line. docs/files.md specifies it.
+//! everything after the line. docs/upgrading.md has the versions.
 
 use std::path::Path;
 
@@ -95,7 +95,8 @@ impl Kind {
             return Err(damaged("first line", expected_head, head));
         }
         if version != self.version.to_string() {
-            return Err(damaged("format version", self.version.to_string(), version.to_owned()));
+            let (path, found) = (path.to_owned(), version.to_owned());
+            return Err(NodeError::FormatVersion { path, expected: self.version, found });
         }
         let system_id: SystemId = system_id
             .parse()
@@ -148,7 +149,7 @@ mod tests {
             bad[at] ^= 1;
             std::fs::write(&path, &bad).unwrap();
             match KIND.read::<Vec<i32>>(&path) {
-                Err(NodeError::Damaged { .. }) => {}
+                Err(NodeError::Damaged { .. } | NodeError::FormatVersion { .. }) => {}
                 // the system identifier is held against the cluster's by the caller
                 Ok((system_id, _)) => assert_ne!(system_id, SystemId(77), "byte {at}"),
                 Err(other) => panic!("byte {at}: {other}"),

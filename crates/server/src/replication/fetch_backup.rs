@@ -8,6 +8,8 @@ use walship_protocol::wire::CopyDirection;
 use walship_protocol::{BaseBackupOptions, Command, Target};
 use walship_types::{Lsn, TimelineId};
 
+use super::OtherLogFormat;
+
 /// Pieces between the network and the disk.
 const PIECES_AHEAD: usize = 16;
 
@@ -17,6 +19,9 @@ pub enum FetchError {
     /// The connection or the server.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// To be followed, and its log has another format.
+    #[error(transparent)]
+    OtherLogFormat(#[from] OtherLogFormat),
     /// The archive, or the disk that it goes to.
     #[error(transparent)]
     Restore(#[from] RestoreError),

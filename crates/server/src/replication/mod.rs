@@ -8,6 +8,7 @@ mod failover;
 mod fetch_backup;
 mod follower_events;
 mod host;
+mod log_format;
 mod log_source;
 mod pages;
 pub mod receiver;
@@ -22,4 +23,6 @@ pub use host::{
     BackupStart, CheckedLog, LogSource, LogWait, PageReader, ReplicationHost, ReplicationSession,
     RunningBackup, SenderReport, SenderRow, ServerPhase, SlotPosition, SlotStore, SlotUse,
 };
+pub use log_format::OtherLogFormat;
+pub(crate) use log_format::check_log_format;
 pub use serve::serve_replication;

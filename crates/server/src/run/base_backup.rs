@@ -2,12 +2,16 @@ use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::time::{Duration, Instant};
 
+use walship_client::{Connection, Purpose};
 use walship_node::{DataDirectory, DirectoryLock, NodeError};
 use walship_protocol::{BaseBackupOptions, CheckpointMode, Conninfo, ManifestMode, Target};
 use walship_settings::AutoConf;
 
 use super::{Failure, StartOptions};
-use crate::replication::{BackupFormat, Destination, FetchError, fetch_base_backup};
+use crate::replication::{
+    BackupFormat, Destination, FetchError, FetchedBackup, OtherLogFormat, Progress, check_log_format,
+    fetch_base_backup,
+};
 
 /// Pause before an unreachable leader is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -56,7 +60,7 @@ pub(crate) async fn take_base_backup(
             format: BackupFormat::Plain,
             extra: extra.clone(),
         };
-        match fetch_base_backup(&target, &wanted, to, &mut draw).await {
+        match fetch_to_follow(&target, &wanted, to, &mut draw).await {
             Err(FetchError::Client(error)) if options.retry && error.is_unreachable() => {
                 eprintln!("{program}: {error}; trying again in {} s", RETRY_PAUSE.as_secs());
                 tokio::time::sleep(RETRY_PAUSE).await;
@@ -66,9 +70,25 @@ pub(crate) async fn take_base_backup(
     };
     line.end();
     drop(lock);
-    let fetched = fetched.map_err(|e| Failure::new(format!("base backup failed: {e}")))?;
+    let fetched = fetched.map_err(|error| {
+        let hint = matches!(error, FetchError::OtherLogFormat(_)).then(|| OtherLogFormat::HINT.to_owned());
+        Failure { hint, ..Failure::new(format!("base backup failed: {error}")) }
+    })?;
     eprintln!("{program}: base backup complete, from {} to {}", fetched.start, fetched.end);
     Ok(())
+}
+
+/// A backup of a leader whose log this program can read.
+async fn fetch_to_follow(
+    target: &Target,
+    wanted: &BaseBackupOptions,
+    to: Destination,
+    progress: Progress<'_>,
+) -> Result<FetchedBackup, FetchError> {
+    let mut connection = Connection::connect(target, Purpose::Replication, "walship").await?;
+    check_log_format(&mut connection).await??;
+    drop(connection);
+    fetch_base_backup(target, wanted, to, progress).await
 }
 
 /// Makes the directory if it is missing, and takes it: a second process that found half a

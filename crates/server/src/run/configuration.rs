@@ -24,6 +24,7 @@ pub(crate) fn load_settings(
         ("data_directory", root.display().to_string()),
         ("data_directory_mode", format!("{:04o}", control.directory_mode)),
         ("wal_segment_size", format!("{}B", control.segment_size.bytes())),
+        ("wal_format_version", walship_wal::FORMAT_VERSION.to_string()),
         ("server_version", SERVER_VERSION.to_owned()),
     ];
     for (name, value) in facts {

@@ -1,6 +1,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use walship_node::OTHER_VERSION;
+use walship_wal::{SegmentHeaderError, WalError};
+
 use super::Program;
 
 /// Why a program could not start or had to stop: a fact, and what to do about it.
@@ -63,14 +66,16 @@ impl From<walship_node::NodeError> for Failure {
     }
 }
 
-impl From<walship_wal::WalError> for Failure {
-    fn from(error: walship_wal::WalError) -> Failure {
-        let contradict = matches!(error, walship_wal::WalError::HistoriesContradict { .. });
-        let failure = Failure::new(error);
-        match contradict {
-            true => failure.hint("one of the files is not of this node's log: bring the right one back from an archive, or from another node's pg_wal"),
-            false => failure,
-        }
+impl From<WalError> for Failure {
+    fn from(error: WalError) -> Failure {
+        let hint = match &error {
+            WalError::HistoriesContradict { .. } => Some(
+                "one of the files is not of this node's log: bring the right one back from an archive, or from another node's pg_wal",
+            ),
+            WalError::SegmentHeader { source: SegmentHeaderError::Version { .. }, .. } => Some(OTHER_VERSION),
+            _ => None,
+        };
+        Failure { hint: hint.map(str::to_owned), ..Failure::new(error) }
     }
 }
 

@@ -226,6 +226,7 @@ impl ReplicationHost for Host {
     fn show(&self, name: &str) -> Option<String> {
         match name {
             "data_directory_mode" => Some("0700".to_owned()),
+            "wal_format_version" => Some(walship_wal::FORMAT_VERSION.to_string()),
             "wal_segment_size" => Some(SegmentSize::MIN.to_string()),
             _ => None,
         }

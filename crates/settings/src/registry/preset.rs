@@ -50,6 +50,10 @@ pub(super) const SETTINGS: &[Definition] = &[
         .at(Context::Internal)
         .about("the size of a log segment, fixed when the cluster is created"),
     PRESET
+        .int("wal_format_version", "1", 1, 1000)
+        .at(Context::Internal)
+        .about("the version of the log's format: nodes of one cluster must have the same"),
+    PRESET
         .int("wal_block_size", "8192", 8192, 8192)
         .at(Context::Internal)
         .about("the block size that tools compute with"),

@@ -8,6 +8,8 @@ use walship_protocol::{ConninfoError, MessageError, ReceiverViolation, TargetErr
 use walship_types::{HistoryError, Lsn, SegmentSize, SystemId, TimelineId};
 use walship_wal::WalError;
 
+use crate::replication::OtherLogFormat;
+
 /// Why an attempt to stream ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiverError {
@@ -41,6 +43,9 @@ pub enum ReceiverError {
         /// The sender's, as it says.
         found: String,
     },
+    /// The sender's log has another format.
+    #[error(transparent)]
+    OtherLogFormat(#[from] OtherLogFormat),
     /// The sender has not seen a promotion that this node has.
     #[error("highest timeline {found} of the primary is behind recovery timeline {own}")]
     TimelineBehind {
@@ -173,6 +178,7 @@ impl ReceiverError {
                 "this node has log that the primary never had: rewind it with walctl rewind, or make it anew from a base backup"
                     .to_owned(),
             ),
+            ReceiverError::OtherLogFormat(_) => Some(OtherLogFormat::HINT.to_owned()),
             ReceiverError::NoHost(errors) => errors.iter().find_map(ReceiverError::hint),
             ReceiverError::ArchiveDiffers { .. } => Some(
                 "the archive is of another branch of history, or damaged: this node cannot be brought forward with it"

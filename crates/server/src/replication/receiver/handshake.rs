@@ -6,6 +6,7 @@ use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId};
 
 use super::ReceiverError;
 use super::host::ReceiverHost;
+use crate::replication::check_log_format;
 
 /// SQLSTATE of a slot that is there already.
 const DUPLICATE_OBJECT: &str = "42710";
@@ -36,6 +37,7 @@ pub(crate) async fn identify(
     if shown != own_segment_size.to_string() {
         return Err(ReceiverError::OtherSegmentSize { own: own_segment_size, found: shown });
     }
+    check_log_format(connection).await??;
     Ok(Primary { timeline, flushed })
 }
 
