@@ -105,6 +105,7 @@ mod s127_tokio_postgres_tls;
 mod s130_metrics;
 mod s131_health;
 mod s132_status_page;
+mod s133_check;
 mod s135_install;
 mod s136_under_systemd;
 mod s137_debian_package;

@@ -6,8 +6,8 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{Failure, PROGRAM};
 use crate::{
-    archive, basebackup, controldata, export, fence, import, init, promote, restore, rewind, slot, status,
-    switchover, user, verifybackup, waldump,
+    archive, basebackup, check, controldata, export, fence, import, init, promote, restore, rewind, slot,
+    status, switchover, user, verifybackup, waldump,
 };
 
 /// Looks at walship clusters, their logs and their backups, and moves databases in and out of them.
@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Fence(fence::FenceArguments),
     Unfence(fence::UnfenceArguments),
     Status(status::Arguments),
+    Check(check::Arguments),
     Slot(slot::Arguments),
     User(user::Arguments),
     Basebackup(basebackup::Arguments),
@@ -65,6 +66,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Fence(arguments) => fence::fence(&arguments),
         Command::Unfence(arguments) => fence::unfence(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Slot(arguments) => slot::run(&arguments),
         Command::User(arguments) => user::run(&arguments),
         Command::Basebackup(arguments) => basebackup::run(&arguments),

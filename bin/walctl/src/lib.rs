@@ -7,6 +7,7 @@ mod archive;
 mod basebackup;
 mod byte_size;
 mod candidates;
+mod check;
 mod cli;
 mod clock;
 mod connection;

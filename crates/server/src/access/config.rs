@@ -84,7 +84,7 @@ pub(super) fn load_rules(path: &Path) -> Result<Rules, AccessError> {
 }
 
 /// Its lines, mistakes included.
-pub(super) fn parse_rules(path: &Path) -> Result<Parsed, AccessError> {
+pub(crate) fn parse_rules(path: &Path) -> Result<Parsed, AccessError> {
     let text =
         fs::read_to_string(path).map_err(|source| AccessError::Read { path: path.to_owned(), source })?;
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -18,6 +18,7 @@ mod store;
 
 pub(crate) use authenticate::Refused;
 pub use change::{ChangeError, Password, RoleChange, RoleOptions};
+pub(crate) use config::parse_rules;
 pub use config::{AccessConfig, AccessError};
 pub use door::Access;
 pub(crate) use door::default_rules;

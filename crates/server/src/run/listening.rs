@@ -32,6 +32,21 @@ pub(super) fn open_access(
 
 /// Where the settings say to listen.
 pub(super) fn listen_config(settings: &Settings, access: &Arc<Access>) -> Result<ListenConfig, Failure> {
+    let (addresses, port) = addresses(settings)?;
+    let unix_directories = settings.list("unix_socket_directories").into_iter().map(Into::into).collect();
+    let authentication_timeout = settings.duration("authentication_timeout");
+    let access = Arc::clone(access);
+    Ok(ListenConfig { addresses, unix_directories, port, authentication_timeout, access })
+}
+
+/// Whether a node with these settings may listen where they say, as far as that is known without doing it.
+pub(crate) fn check_listening(settings: &Settings) -> Result<(), Failure> {
+    addresses(settings)?;
+    monitor_addresses(settings)?;
+    Ok(())
+}
+
+fn addresses(settings: &Settings) -> Result<(Vec<SocketAddr>, u16), Failure> {
     let port = u16::try_from(settings.integer("port"))
         .map_err(|_| Failure::new(format!("invalid port {}", settings.integer("port"))))?;
     let mut addresses = Vec::new();
@@ -47,10 +62,7 @@ pub(super) fn listen_config(settings: &Settings, access: &Arc<Access>) -> Result
             }
         }
     }
-    let unix_directories = settings.list("unix_socket_directories").into_iter().map(Into::into).collect();
-    let authentication_timeout = settings.duration("authentication_timeout");
-    let access = Arc::clone(access);
-    Ok(ListenConfig { addresses, unix_directories, port, authentication_timeout, access })
+    Ok((addresses, port))
 }
 
 /// Whether it is allowed to listen there.

@@ -39,6 +39,8 @@ mod supervise;
 mod switchover;
 mod synchronous;
 
+pub(crate) use configuration::load_settings;
+pub(crate) use listening::check_listening;
 pub use node::Node;
 pub use options::{Init, Program, StartOptions};
 pub use report::Failure;

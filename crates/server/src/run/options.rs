@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use walship_node::NewCluster;
 
@@ -66,6 +66,26 @@ pub struct StartOptions {
     pub retry: bool,
     /// `--auto-rewind`.
     pub auto_rewind: bool,
+}
+
+impl StartOptions {
+    /// As a program is started in a directory without more to say.
+    pub(crate) fn in_directory(program: Program, directory: &Path) -> StartOptions {
+        StartOptions {
+            program,
+            directory: directory.to_owned(),
+            init: None,
+            listen: None,
+            metrics_listen: None,
+            settings: Vec::new(),
+            primary: None,
+            name: None,
+            slot: None,
+            use_slot: true,
+            retry: true,
+            auto_rewind: false,
+        }
+    }
 }
 
 /// A `--listen` value: address and port.

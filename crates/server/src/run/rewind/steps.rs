@@ -55,18 +55,12 @@ fn start(
     let lock = directory.lock()?;
     let target = target(&options.source)?;
     let start = StartOptions {
-        program: Program::WalReceiver,
-        directory: options.directory.clone(),
-        init: None,
-        listen: None,
-        metrics_listen: None,
-        settings: Vec::new(),
         primary: Some(options.source.clone()),
         name: options.name.clone(),
         slot: options.slot.clone(),
         use_slot: options.use_slot,
         retry: false,
-        auto_rewind: false,
+        ..StartOptions::in_directory(Program::WalReceiver, &options.directory)
     };
     let settings = load_settings(&start, &directory, &control)?;
     let host = RewindHost {
