@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use walship_tests::{Lab, Port, Process, Session, pages, program, sqlite3, wait_until_within};
+use walship_tests::{Lab, Port, Process, Session, Terminal, pages, program, sqlite3, wait_until_within};
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 
@@ -18,13 +18,16 @@ fn the_demonstration_runs_ends_and_resumes() {
     let lab = Lab::new();
     let (leader, follower) = (Port::reserve(), Port::reserve());
     let data = lab.path().join("data");
-    let mut before = 60_000;
-    for run in 0..2 {
+    let demo = || {
         let mut command = Command::new(program("demo"));
         command.arg("--data").arg(&data);
         command.args(["--leader-port", &leader.number().to_string()]);
         command.args(["--follower-port", &follower.number().to_string()]);
-        let mut demo = Process::spawn("demo", command, &lab.path().join("demo.log"));
+        command
+    };
+    let mut before = 60_000;
+    for run in 0..2 {
+        let mut demo = Process::spawn("demo", demo(), &lab.path().join("demo.log"));
         wait_until_within(LIMIT, "orders arrive at the follower", || {
             assert!(demo.exited().is_none(), "the demonstration ended: {}", demo.output());
             orders(follower.number()).is_some_and(|count| count >= before + 5)
@@ -50,4 +53,26 @@ fn the_demonstration_runs_ends_and_resumes() {
         assert_eq!(count("leader"), count("follower"), "a clean end leaves both equal");
         before = count("leader");
     }
+    // at a terminal a table shows both, also before the follower has said how far it is; one who writes by hand
+    // holds the orders up, and does not end them
+    let mut terminal = Terminal::run(demo(), 120, 40);
+    let beyond = |count: u64| {
+        let written = terminal.written();
+        let rows = written.lines().filter(|line| line.contains("follower") && !line.contains("psql"));
+        rows.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok())
+            .any(|orders| orders >= count)
+    };
+    wait_until_within(LIMIT, "the table shows new orders at the follower", || beyond(before + 5));
+    let session = Session::connect(leader.number(), "shop").unwrap();
+    session.run("BEGIN; UPDATE customers SET name = name WHERE id = 1");
+    wait_until_within(LIMIT, "an order waits for the turn, and gives up", || {
+        session.value("SELECT count(*) FROM pg_stat_database WHERE datname = 'shop' AND xact_rollback > 1")
+            == "1"
+    });
+    session.run("COMMIT");
+    let seen = orders(follower.number()).unwrap();
+    wait_until_within(LIMIT, "orders go on", || beyond(seen + 5));
+    terminal.press("\u{3}");
+    assert!(terminal.wait_exit().success(), "{}", terminal.written());
+    assert!(terminal.written().contains("both stopped"), "{}", terminal.written());
 }

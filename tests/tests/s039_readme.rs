@@ -7,6 +7,8 @@ use walship_tests::{Lab, Port, Process, normalize, output_of, program, repositor
 
 const BEGIN: &str = "<!-- tour: run by tests/tests/s039_readme.rs -->\n```console\n";
 const END: &str = "```\n";
+/// What the tour needs, as the README says.
+const NEEDS: &str = "export PATH=\"$PWD/target/release:$PATH\" PGHOST=127.0.0.1";
 
 /// The ports that the README names, and those of this run.
 struct Ports {
@@ -32,6 +34,7 @@ fn the_tour_prints_what_the_readme_says() {
     let readme = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = readme.split_once(BEGIN).expect("the README has a tour");
     let (tour, after) = rest.split_once(END).expect("the tour ends");
+    assert!(before.contains(NEEDS), "the README says what the tour needs");
     let lab = Lab::new();
     let ports = Ports { leader: Port::reserve(), follower: Port::reserve() };
     let mut servers = Vec::new();
@@ -63,7 +66,7 @@ fn execute(lab: &Lab, ports: &Ports, command: &str, servers: &mut Vec<Process>) 
     let shell = |line: &str| {
         let mut shell = Command::new("bash");
         shell.args(["-c", line]).current_dir(lab.path()).env("PATH", &path);
-        shell.env("PGUSER", "postgres").env("PSQLRC", "/dev/null").env("PGHOST", "127.0.0.1");
+        shell.env_remove("PGUSER").env("PSQLRC", "/dev/null").env("PGHOST", "127.0.0.1");
         shell
     };
     let line = ports.hide(command);

@@ -26,6 +26,8 @@ const ORDER_EVERY: Duration = Duration::from_millis(200);
 /// Between two looks at the positions.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOG_LINES_SHOWN: usize = 15;
+/// SQLSTATE of a lock that was not had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 const ORDER: &str = "BEGIN; \
     INSERT INTO orders(customer_id, ordered_at, status) VALUES (1 + abs(random() % 12000), datetime('now'), 'open'); \
@@ -243,6 +245,7 @@ fn watch(options: &Options, stop: &AtomicBool, leader: &mut Server, follower: &m
     let shop = connect(options.leader_port, "shop")?;
     let (at_leader, at_follower) =
         (connect(options.leader_port, "postgres")?, connect(options.follower_port, "shop")?);
+    shop.run(&format!("SET lock_timeout = {}", LOOK_EVERY.as_millis()));
     let terminal = std::io::stdout().is_terminal();
     let (mut next_order, mut next_look) = (Instant::now(), Instant::now());
     let mut table = Table::default();
@@ -250,20 +253,30 @@ fn watch(options: &Options, stop: &AtomicBool, leader: &mut Server, follower: &m
         let now = Instant::now();
         if now >= next_order {
             next_order = now + ORDER_EVERY;
-            shop.query(ORDER).map_err(|e| anyhow::anyhow!("place an order: {e}"))?;
+            match shop.query(ORDER) {
+                // whoever tries a transaction of their own holds up ours
+                Err(error) if error.code == LOCK_NOT_AVAILABLE => shop.run("ROLLBACK"),
+                placed => drop(placed.map_err(|e| anyhow::anyhow!("place an order: {e}"))?),
+            }
         }
         if now >= next_look {
             next_look = now + LOOK_EVERY;
             leader.check_alive()?;
             follower.check_alive()?;
             if terminal {
-                table.show(&shop, &at_leader, &at_follower);
+                table.show(&shop, &at_leader, &at_follower)?;
             }
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }
+
+/// The leader's position, and the follower's, as far as it has said: what was sent, what
+/// readers see, how far that is behind.
+const POSITIONS: &str = "SELECT pg_current_wal_flush_lsn(), sent_lsn, replay_lsn, \
+    pg_wal_lsn_diff(pg_current_wal_flush_lsn(), replay_lsn), replay_lag \
+    FROM (SELECT 1) LEFT JOIN pg_stat_replication ON true LIMIT 1";
 
 /// The table at a terminal, drawn over its own last lines.
 #[derive(Default)]
@@ -272,41 +285,29 @@ struct Table {
 }
 
 impl Table {
-    fn show(&mut self, shop: &Session, leader: &Session, follower: &Session) {
-        let flushed = leader.value("SELECT pg_current_wal_flush_lsn()");
-        let row = leader
-            .query("SELECT sent_lsn, replay_lsn, replay_lag FROM pg_stat_replication LIMIT 1")
-            .ok()
-            .and_then(|rows| rows.into_iter().next())
-            .unwrap_or_default();
-        let column = |i: usize| row.get(i).cloned().flatten().unwrap_or_else(|| "-".to_owned());
-        let behind = leader.value(&format!("SELECT pg_wal_lsn_diff('{flushed}', '{}')", column(1)));
-        let orders = "SELECT count(*) FROM orders";
+    fn show(&mut self, shop: &Session, leader: &Session, follower: &Session) -> Result<()> {
+        let row = |session: &Session, sql: &str| {
+            let rows = session.query(sql).map_err(|e| anyhow::anyhow!("{sql}: {e}"))?;
+            Ok::<_, anyhow::Error>(rows.into_iter().next().unwrap_or_default())
+        };
+        let at_leader = row(leader, POSITIONS)?;
+        let column = |i: usize| at_leader.get(i).cloned().flatten().unwrap_or_else(|| "-".to_owned());
+        let orders = |session: &Session| {
+            let count = row(session, "SELECT count(*) FROM orders")?;
+            Ok::<_, anyhow::Error>(count.into_iter().next().flatten().unwrap_or_default())
+        };
+        let cells = [
+            ["", "log position", "replayed", "bytes", "lag", "orders"].map(str::to_owned),
+            ["leader".to_owned(), column(0), String::new(), String::new(), String::new(), orders(shop)?],
+            ["follower".to_owned(), column(1), column(2), column(3), column(4), orders(follower)?],
+        ];
         if self.drawn {
             print!("\x1b[3A");
         }
         self.drawn = true;
-        println!(
-            "\x1b[2K{:<10} {:>14} {:>14} {:>10} {:>14} {:>10}",
-            "", "log position", "replayed", "bytes", "lag", "orders"
-        );
-        println!(
-            "\x1b[2K{:<10} {:>14} {:>14} {:>10} {:>14} {:>10}",
-            "leader",
-            flushed,
-            "",
-            "",
-            "",
-            shop.value(orders)
-        );
-        println!(
-            "\x1b[2K{:<10} {:>14} {:>14} {:>10} {:>14} {:>10}",
-            "follower",
-            column(0),
-            column(1),
-            behind,
-            column(2),
-            follower.value(orders)
-        );
+        for [name, position, replayed, bytes, lag, orders] in cells {
+            println!("\x1b[2K{name:<10} {position:>14} {replayed:>14} {bytes:>10} {lag:>14} {orders:>10}");
+        }
+        Ok(())
     }
 }
