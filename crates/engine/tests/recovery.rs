@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use support::{SYSTEM, ToyFollower, ToyLeader, assert_same_pages, first_lsn, sqlite_wal_position};
+use walship_engine::page::HashFile;
 use walship_engine::recovery::{
     LeaderRecovery, LeaderRecoveryError, LogScan, RecoveredDatabase, ScanStart, Verdict,
 };
-use walship_engine::redo::RedoOptions;
-use walship_types::{DatabaseId, Lsn, TimelineId};
+use walship_engine::redo::{RedoError, RedoOptions};
+use walship_types::{DatabaseId, Lsn, PageNo, TimelineId};
 use walship_wal::payload::DatabaseState;
 
 /// A leader with some history behind and after its redo point.
@@ -66,9 +67,13 @@ impl Case {
     }
 
     fn try_recover(&self, base: &Path) -> Result<LeaderRecovery, LeaderRecoveryError> {
+        self.try_recover_to(base, self.leader.end())
+    }
+
+    fn try_recover_to(&self, base: &Path, end: Lsn) -> Result<LeaderRecovery, LeaderRecoveryError> {
         let start = ScanStart {
             redo: self.redo,
-            end: self.leader.end(),
+            end,
             states: self.states.clone(),
             own_timeline: Some(TimelineId::FIRST),
             own_states: true,
@@ -93,6 +98,50 @@ fn wal(base: &Path) -> PathBuf {
 
 fn stock(base: &Path, sql: &str) {
     Connection::open(file(base)).unwrap().execute_batch(sql).unwrap();
+}
+
+/// How many commits a -wal has in its present life.
+fn commits(wal: &Path) -> usize {
+    let bytes = std::fs::read(wal).unwrap();
+    let (header, frames) = bytes.split_at(32);
+    let frames = frames.chunks_exact(24 + 4096).take_while(|frame| frame[8..16] == header[16..24]);
+    frames.filter(|frame| frame[4..8] != [0; 4]).count()
+}
+
+/// Of before the redo point, and of behind the end of the log.
+#[test]
+fn page_hashes_of_another_time_are_not_taken_for_those_of_the_log() {
+    let mut case = Case::new();
+    let older = case.killed("older").join("postgres.hash");
+    case.execute("UPDATE t SET a=a+3 WHERE rowid%20=0");
+    case.redo = case.leader.checkpoint();
+    case.states = case.leader.states();
+    case.execute("UPDATE t SET a=a+5 WHERE rowid%100=0");
+    let (base, end) = (case.killed("a"), case.leader.end());
+    let hashes = case.leader.databases[&case.id].hashes.clone();
+    case.execute("UPDATE t SET a=a+9 WHERE rowid%30=0");
+    case.leader.checkpoint();
+    let newer = case.killed("newer").join("postgres.hash");
+    for other in [older, newer] {
+        std::fs::copy(&other, base.join("postgres.hash")).unwrap();
+        let found = case.try_recover_to(&base, end).unwrap().databases.remove(0);
+        assert_eq!(found.verdict, Verdict::Level);
+        assert_eq!(found.hashes, hashes, "{}", other.display());
+    }
+}
+
+#[test]
+fn page_hashes_that_contradict_the_log_are_refused() {
+    let case = Case::new();
+    let base = case.killed("a");
+    let path = base.join("postgres.hash");
+    let mut file = HashFile::read(&path, SYSTEM, case.id).unwrap();
+    file.hashes.set(PageNo(3), 12345);
+    file.write(&path).unwrap();
+    match case.try_recover(&base) {
+        Err(LeaderRecoveryError::Redo(error)) if matches!(*error, RedoError::TableContradictsLog { .. }) => {}
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -169,6 +218,11 @@ fn frames_lost_with_the_power_are_replayed() {
     lost.set_len(whole + 1000).unwrap();
     let found = case.recover(&base);
     assert_eq!(found.verdict, Verdict::LostWork);
+    assert_eq!(
+        commits(&wal(&base)),
+        commits(&wal(&before)) + 1,
+        "readers of other processes see no state in between"
+    );
     assert_eq!(found.position, sqlite_wal_position(&file(&base)), "all of the -wal is in the log");
     assert_eq!(case.recover(&base).verdict, Verdict::Level, "and the next start finds nothing to do");
     assert_same_pages(&case.leader_file(), &file(&base));
