@@ -155,6 +155,29 @@ fn readers_see_whole_transactions_and_new_schemas() {
     assert!(refused.is_err(), "a stranger cannot write between transactions");
 }
 
+/// After a full disk the log is read again from where the oldest open transaction began.
+#[test]
+fn records_that_come_again_are_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut leader, id) = leader_with_table(&directory.path().join("leader"), "");
+    leader.entries_per_part = 2;
+    let (follower, mut redo) = empty_follower(&directory.path().join("follower"), &leader);
+    leader.execute(id, "INSERT INTO t VALUES(1, randomblob(20000))");
+    for round in 0..10 {
+        leader.execute(id, &format!("UPDATE t SET a={round}"));
+    }
+    let records = leader.records(first_lsn());
+    for (number, record) in records.iter().enumerate() {
+        redo.apply(record).unwrap();
+        for again in &records[number.saturating_sub(3)..=number] {
+            redo.apply(again).unwrap();
+        }
+    }
+    redo.commit_batch().unwrap();
+    assert_eq!(redo.stopped().count(), 0, "{:?}", redo.stopped().next());
+    assert_same_pages(&leader.databases[&id].path, &follower.path("postgres"));
+}
+
 #[test]
 fn restarting_at_any_record_gives_the_same_pages() {
     let directory = tempfile::tempdir().unwrap();

@@ -20,6 +20,7 @@ struct Pair {
     id: DatabaseId,
     follower: ToyFollower,
     restartpoints: Arc<Mutex<Vec<Restartpoint>>>,
+    interval: Duration,
 }
 
 impl Pair {
@@ -29,7 +30,8 @@ impl Pair {
         let id = leader.create("postgres", "");
         leader.execute(id, "CREATE TABLE t(a, b)");
         let follower = ToyFollower::new(&directory.path().join("follower"));
-        Pair { _directory: directory, leader, id, follower, restartpoints: Arc::default() }
+        let interval = Duration::from_millis(20);
+        Pair { _directory: directory, leader, id, follower, restartpoints: Arc::default(), interval }
     }
 
     fn redo(&self) -> Redo {
@@ -39,7 +41,7 @@ impl Pair {
     fn worker(&self) -> ReplayWorker {
         let restartpoints = Arc::clone(&self.restartpoints);
         let options = ReplayOptions {
-            restartpoint_interval: Duration::from_millis(20),
+            restartpoint_interval: self.interval,
             restartpoint_bytes: u64::MAX,
             min_apply_delay: Duration::ZERO,
             on_restartpoint: Box::new(move |point| {
@@ -93,6 +95,33 @@ fn it_follows_the_log_and_reports_restartpoints() {
     assert!(status.last_commit_time.is_some() && status.stopped.is_empty());
     drop(worker.stop().unwrap());
     pair.assert_same();
+}
+
+#[test]
+fn a_restartpoint_comes_when_it_is_asked_for() {
+    let limit = Duration::from_secs(30);
+    for pause in [false, true] {
+        let mut pair = Pair::new();
+        pair.interval = Duration::from_secs(3600);
+        let worker = pair.worker();
+        let end = pair.insert();
+        wait_replayed(&worker, end);
+        worker.request_restartpoint().wait(limit).unwrap();
+        assert!(pair.restartpoints.lock().is_empty(), "without a checkpoint there is no redo point");
+        let redo = pair.leader.checkpoint();
+        let end = pair.insert();
+        wait_replayed(&worker, end);
+        if pause {
+            worker.pause();
+        }
+        worker.request_restartpoint().wait(limit).unwrap();
+        assert_eq!(pair.restartpoints.lock().iter().map(|point| point.redo).collect::<Vec<_>>(), [redo]);
+        let request = worker.request_restartpoint();
+        request.wait(limit).unwrap();
+        assert_eq!(pair.restartpoints.lock().len(), 1, "nothing new");
+        drop(worker.stop().unwrap());
+        pair.assert_same();
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod fence;
 mod files;
 
 mod replica;
+mod request;
 mod restartpoint;
 mod start;
 mod worker;
@@ -16,6 +17,7 @@ pub use catalog::{RedoCatalog, ReplayedDatabase};
 pub use error::{RedoError, ReplayProblem, ReplayStop};
 pub(crate) use fence::{differing_pages, search};
 pub(crate) use files::{frame_checksum, remove_database, sqlite_wal_position};
+pub use request::{NoRestartpoint, RestartpointRequest};
 pub use restartpoint::Restartpoint;
 pub use start::RedoStart;
 pub(crate) use start::finish_drops;

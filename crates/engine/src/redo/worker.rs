@@ -9,6 +9,7 @@ use walship_wal::{EndReason, Next, PositionWatch, Record, RecordKind, WalReader,
 
 use super::apply::Redo;
 use super::error::RedoError;
+use super::request::{RestartpointRequest, RestartpointRequests};
 use super::restartpoint::Restartpoint;
 
 /// Transactions that become one SQLite transaction, at most, while replay lags.
@@ -69,6 +70,7 @@ struct Shared {
     at_rest: AtomicBool,
     min_apply_delay_micros: AtomicU64,
     status: Mutex<ReplayStatus>,
+    restartpoints: Arc<RestartpointRequests>,
 }
 
 /// What replay is doing, for views and for `status`.
@@ -108,6 +110,7 @@ impl ReplayWorker {
             at_rest: AtomicBool::new(false),
             min_apply_delay_micros: AtomicU64::new(micros(options.min_apply_delay)),
             status: Mutex::default(),
+            restartpoints: Arc::default(),
         });
         let flag = Arc::clone(&shared);
         redo.set_cancel(Arc::new(move || flag.cancelled.load(Ordering::Acquire)));
@@ -120,6 +123,7 @@ impl ReplayWorker {
                 shared.status.lock().trouble = Some(error.to_string());
                 shared.replay.close(&error.to_string());
             }
+            shared.restartpoints.end();
             result
         })?;
         Ok(ReplayWorker { shared, thread })
@@ -152,6 +156,11 @@ impl ReplayWorker {
             (true, false) => PauseState::Requested,
             (true, true) => PauseState::Paused,
         }
+    }
+
+    /// Asks for a restartpoint now, whether it is due or not.
+    pub fn request_restartpoint(&self) -> RestartpointRequest {
+        self.shared.restartpoints.ask()
     }
 
     /// See [`set_min_apply_delay`](ReplayWorker::set_min_apply_delay).
@@ -290,6 +299,7 @@ impl Replay {
         self.make_visible()?;
         self.shared.at_rest.store(true, Ordering::Release);
         while self.shared.is_paused() && self.shared.stop_at() == Lsn::MAX {
+            self.restartpoint_if_due()?;
             std::thread::sleep(PAUSE_POLL);
         }
         self.shared.at_rest.store(false, Ordering::Release);
@@ -315,6 +325,7 @@ impl Replay {
                 (true, true) => self.rest()?,
                 (false, _) => {
                     self.make_visible()?;
+                    self.restartpoint_if_due()?;
                     std::thread::sleep(PAUSE_POLL);
                 }
             }
@@ -349,31 +360,49 @@ impl Replay {
     }
 
     fn restartpoint_if_due(&mut self) -> Result<(), RedoError> {
-        let Some((_, redo)) = self.redo.last_checkpoint() else { return Ok(()) };
+        let asked = self.shared.restartpoints.asked();
+        let result = self.restartpoint(asked.is_some())?;
+        if let Some(number) = asked {
+            self.shared.restartpoints.answer(number, result);
+        }
+        Ok(())
+    }
+
+    /// A restartpoint, if it is due or `wanted`; why it could not be recorded. Without a checkpoint that was replayed
+    /// since the last one there is nothing to do.
+    fn restartpoint(&mut self, wanted: bool) -> Result<Result<(), String>, RedoError> {
+        let Some((_, redo)) = self.redo.last_checkpoint() else { return Ok(Ok(())) };
         let bytes = redo.saturating_distance_from(self.restartpoint_redo);
-        let aged = self.restartpoint_at.elapsed() >= self.options.restartpoint_interval;
-        if bytes == 0 || !(aged || bytes >= self.options.restartpoint_bytes) {
-            return Ok(());
+        let due = self.restartpoint_at.elapsed() >= self.options.restartpoint_interval
+            || bytes >= self.options.restartpoint_bytes;
+        if bytes == 0 || !(due || wanted) {
+            return Ok(Ok(()));
         }
         self.restartpoint_at = Instant::now();
-        let Some(point) = self.redo.restartpoint()? else { return Ok(()) };
+        let Some(point) = self.redo.restartpoint()? else {
+            return Ok(Err("replay of a database has stopped".to_owned()));
+        };
         match (self.options.on_restartpoint)(&point) {
             Ok(()) => {
                 self.restartpoint_redo = redo;
                 self.shared.status.lock().restartpoint = Some(redo);
                 tracing::info!(%redo, as_of = %point.as_of, "restartpoint complete");
+                Ok(Ok(()))
             }
             // the one before still holds; the next is tried when it is due
-            Err(error) => tracing::error!(%redo, error, "could not record the restartpoint"),
+            Err(error) => {
+                tracing::error!(%redo, error, "could not record the restartpoint");
+                Ok(Err(error.to_string()))
+            }
         }
-        Ok(())
     }
 
     fn wait(&self, flushed: Lsn) {
         let Some(positions) = self.source.positions() else { return };
         let deadline = Instant::now() + self.options.restartpoint_interval;
         let stop_at = || self.redo.taken() >= self.shared.stop_at();
-        let paused = || self.shared.is_paused() || positions.flush.get() < flushed;
+        let asked = || self.shared.restartpoints.asked().is_some();
+        let paused = || self.shared.is_paused() || asked() || positions.flush.get() < flushed;
         let next = Lsn(flushed.0.saturating_add(1));
         positions.flush.wait_blocking(next, Some(deadline), || stop_at() || paused());
     }

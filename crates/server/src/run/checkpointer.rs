@@ -4,13 +4,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use walship_engine::redo::NoRestartpoint;
 use walship_engine::{CheckpointDone, EngineError};
 use walship_node::{ControlDatabase, ControlState, NodeError, RetentionInput, retention};
 use walship_settings::Typed as _;
 use walship_types::{Lsn, Timestamp};
 
 use super::archiver::{SegmentAge, forget_removed, oldest_unarchived};
-use super::log::NodeLog;
+use super::log::{FollowerLog, NodeLog};
 use super::node::Node;
 
 /// How often the checkpointer looks at the log's size.
@@ -18,6 +19,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The longest pause of a checkpoint that is spread over time, as PostgreSQL's.
 const NAP_MAX: Duration = Duration::from_millis(100);
+
+/// How long a restartpoint is waited for: replay may wait for another program's lock.
+const RESTARTPOINT_WAIT: Duration = Duration::from_secs(60);
 
 /// Requests to the checkpointer, and how far it is.
 #[derive(Debug, Default)]
@@ -101,6 +105,8 @@ pub(crate) enum CheckpointError {
     Node(#[from] NodeError),
     #[error(transparent)]
     Disk(#[from] walship_disk::DiskError),
+    #[error(transparent)]
+    Restartpoint(#[from] NoRestartpoint),
 }
 
 /// Starts the thread that makes a leader's checkpoints: every `checkpoint_timeout`
@@ -120,8 +126,10 @@ pub(crate) fn start_checkpointer(node: Arc<Node>) -> std::io::Result<JoinHandle<
                 if requested { &node.checkpoint_counts.requested } else { &node.checkpoint_counts.timed };
             counter.fetch_add(1, Ordering::Relaxed);
             let begun = Instant::now();
-            let made =
-                if node.is_follower() { release_log(&node).map(|_| ()) } else { spread(&node, due.as_ref()) };
+            let made = match node.log() {
+                NodeLog::Leader(_) => spread(&node, due.as_ref()),
+                NodeLog::Follower(log) => restartpoint(&node, &log, requested),
+            };
             if let Err(error) = &made {
                 tracing::error!(%error, "checkpoint failed; the redo point before it stays in force");
             }
@@ -131,6 +139,15 @@ pub(crate) fn start_checkpointer(node: Arc<Node>) -> std::io::Result<JoinHandle<
             node.checkpoints.complete(number, made.err().map(|error| error.to_string()));
         }
     })
+}
+
+/// What replay does by itself when it is due, if it was `requested`; and lets go of log.
+fn restartpoint(node: &Node, log: &FollowerLog, requested: bool) -> Result<(), CheckpointError> {
+    let replay = log.replay.as_ref().filter(|_| requested);
+    if let Some(request) = replay.and_then(|replay| replay.request_restartpoint()) {
+        request.wait(RESTARTPOINT_WAIT)?;
+    }
+    release_log(node).map(|_| ())
 }
 
 /// Why a checkpoint is made that nobody asked for.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use walship_engine::redo::{PauseState, ReplayStatus, ReplayWorker};
+use walship_engine::redo::{PauseState, ReplayStatus, ReplayWorker, RestartpointRequest};
 use walship_types::{Lsn, TimelineHistory};
 use walship_wal::{PositionWatch, Recycler, WalError, WalPositions, WalSource, WalWriter};
 
@@ -71,6 +71,11 @@ impl Replay {
                 worker.resume();
             }
         }
+    }
+
+    /// Asks for a restartpoint; `None` once it was taken.
+    pub(crate) fn request_restartpoint(&self) -> Option<RestartpointRequest> {
+        self.worker.lock().as_ref().map(ReplayWorker::request_restartpoint)
     }
 
     /// Takes it over, to end it.
