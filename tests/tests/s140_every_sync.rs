@@ -11,7 +11,7 @@ use walship_tests::{Lab, Node, Process, Role, output_of, repository_root, wait_c
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Rows of the table in docs/durability.md that are held here.
-const HELD_HERE: [&str; 8] = [
+const HELD_HERE: [&str; 11] = [
     "a new segment",
     "appended records",
     "a history file",
@@ -20,29 +20,30 @@ const HELD_HERE: [&str; 8] = [
     "`base/NAME.db`",
     "the checkpoint record",
     "`control`",
+    "a slot",
+    "a segment in `archive_directory`",
+    "`archive_status/NAME.done`",
 ];
 /// Those that other tests hold: by losing the power of a simulated disk (crates/wal/tests/log/power_loss.rs and
-/// crates/wal/src/abandon.rs), or by killing what is at it (s074, s080, s101).
-const HELD_ELSEWHERE: [&str; 8] = [
+/// crates/wal/src/abandon.rs), or by interrupting what is at it (s085, s101).
+const HELD_ELSEWHERE: [&str; 5] = [
     "the tail behind the end of the log",
     "removal of later segments",
     "`control`, before a rewind",
     "abandoned segments",
-    "a slot",
-    "a segment in `archive_directory`",
-    "`archive_status/NAME.done`",
     "a restored cluster",
 ];
 
 /// A node under strace.
 struct Traced<'a> {
+    lab: &'a Lab,
     node: &'a Node,
     process: Process,
     trace: PathBuf,
 }
 
 impl<'a> Traced<'a> {
-    fn start(lab: &Lab, node: &'a Node) -> Traced<'a> {
+    fn start(lab: &'a Lab, node: &'a Node) -> Traced<'a> {
         let trace = lab.path().join(format!("{}.trace", node.name()));
         let inner = node.command();
         let mut command = Command::new("strace");
@@ -55,7 +56,7 @@ impl<'a> Traced<'a> {
             assert!(process.exited().is_none(), "it ended: {}", process.output());
             node.is_ready()
         });
-        Traced { node, process, trace }
+        Traced { lab, node, process, trace }
     }
 
     /// What was synced and renamed so far, in the order in which it was done.
@@ -76,20 +77,18 @@ impl<'a> Traced<'a> {
         events
     }
 
-    /// `sync FILE` or `rename FILE`, the file named within the data directory.
+    /// `sync FILE` or `rename FILE`, the file named within the data directory, or the test's.
     fn event(&self, call: &str) -> Option<String> {
         let (name, arguments) = call.split_once('(')?;
         let (what, path) = match name {
             "fsync" | "fdatasync" => ("sync", arguments.split_once('<')?.1.split_once('>')?.0),
             _ => ("rename", arguments.split('"').nth(1)?),
         };
-        let path = Path::new(path).strip_prefix(self.node.dir()).ok()?.to_str()?;
+        let path = Path::new(path);
+        let within = path.strip_prefix(self.node.dir()).or_else(|_| path.strip_prefix(self.lab.path()));
+        let path = within.ok()?.to_str()?;
         let path = if path.is_empty() { "." } else { path };
-        let is_segment = |name: &str| name.len() >= 24 && name[..24].bytes().all(|b| b.is_ascii_hexdigit());
-        Some(match path.strip_prefix("pg_wal/").filter(|name| is_segment(name)) {
-            Some(name) => format!("{what} pg_wal/SEGMENT{}", &name[24..]),
-            None => format!("{what} {path}"),
-        })
+        Some(format!("{what} {}", hide_segment(path)))
     }
 
     /// What `work` causes to be synced before it ends.
@@ -103,6 +102,16 @@ impl<'a> Traced<'a> {
         self.process.signal(libc::SIGTERM);
         assert!(self.process.wait_exit(STOP_LIMIT).success(), "{}", self.process.output());
     }
+}
+
+/// The path with SEGMENT for the 24 digits of a segment's name, and without a process id behind them.
+fn hide_segment(path: &str) -> String {
+    let is_digit = |byte: &u8| byte.is_ascii_hexdigit();
+    let at =
+        (0..path.len()).find(|&at| path.as_bytes()[at..].iter().take_while(|b| is_digit(b)).count() == 24);
+    let Some(at) = at else { return path.to_owned() };
+    let rest = path[at + 24..].trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('.');
+    format!("{}SEGMENT{rest}", &path[..at])
 }
 
 /// Each of `expected` comes after the one before it.
@@ -144,8 +153,12 @@ fn the_table_of_syncs_is_held_row_by_row() {
 #[test]
 fn a_leader_syncs_what_it_promises_in_order() {
     let lab = Lab::new();
-    let node =
-        lab.node(Role::Leader, "leader", &["--wal-segment-size", "1MB", "-c", "sqlite_wal_seal_size=1MB"]);
+    let archive = lab.path().join("archive");
+    std::fs::create_dir(&archive).unwrap();
+    let archive = format!("archive_directory={}", archive.display());
+    let arguments =
+        ["--wal-segment-size", "1MB", "-c", "sqlite_wal_seal_size=1MB", "-c", "archive_mode=on", "-c"];
+    let node = lab.node(Role::Leader, "leader", &[&arguments[..], &[&archive]].concat());
     let leader = Traced::start(&lab, &node);
     let new_segment =
         ["sync pg_wal/SEGMENT.tmp", "rename pg_wal/SEGMENT.tmp", "sync pg_wal", "sync pg_wal/SEGMENT"];
@@ -163,12 +176,36 @@ fn a_leader_syncs_what_it_promises_in_order() {
     let renamed = ["sync pg_wal/SEGMENT", "rename base/shop.db.new", "sync base"];
     assert_in_order("a new database", &create, &renamed);
 
+    let slot = leader.during(|| drop(node.sql("SELECT pg_create_physical_replication_slot('s')")));
+    let made = [
+        "sync pg_replslot",
+        "sync pg_replslot/s/state.tmp",
+        "rename pg_replslot/s/state.tmp",
+        "sync pg_replslot/s",
+    ];
+    assert_in_order("a slot", &slot, &made);
+
+    let archived = leader.during(|| {
+        let done = "SELECT archived_count > 0 FROM pg_stat_archiver";
+        node.sql("SELECT pg_switch_wal()");
+        wait_until("a segment is archived", || node.sql(done) == "t");
+    });
+    let copied = [
+        "sync archive/.archiving.SEGMENT",
+        "rename archive/.archiving.SEGMENT",
+        "sync archive",
+        "rename pg_wal/archive_status/SEGMENT.ready",
+        "sync pg_wal/archive_status",
+    ];
+    assert_in_order("a segment that is archived", &archived, &copied);
+
     let large = leader.during(|| {
+        let before = leader.events().len();
         for _ in 0..4 {
             node.sql("INSERT INTO t(b) VALUES (randomblob(800000))");
         }
         wait_until("the file of the database is synced", || {
-            leader.events().iter().any(|event| event == "sync base/postgres.db")
+            leader.events().iter().skip(before).any(|event| event == "sync base/postgres.db")
         });
     });
     assert_in_order("growth", &large, &new_segment);
