@@ -17,6 +17,7 @@ RUN useradd --system --home-dir /var/lib/walship --shell /usr/sbin/nologin walsh
     && install -d -o walship -g walship -m 750 /var/lib/walship
 USER walship
 VOLUME /var/lib/walship
-EXPOSE 5433 5434
+# the programs' ports, and --metrics-listen as the documentation has it
+EXPOSE 5433 5434 9633
 STOPSIGNAL SIGTERM
 CMD ["walctl", "--help"]
