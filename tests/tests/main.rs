@@ -106,6 +106,7 @@ mod s130_metrics;
 mod s131_health;
 mod s132_status_page;
 mod s133_check;
+mod s134_logging;
 mod s135_install;
 mod s136_under_systemd;
 mod s137_debian_package;

@@ -67,6 +67,8 @@ pub enum TextRule {
     SlotName,
     /// PostgreSQL's grammar of synchronous standbys: [`crate::StandbyNames`].
     StandbyNames,
+    /// Levels of parts of the server: [`crate::ModuleLevels`].
+    ModuleLevels,
     /// Empty, `latest`, `current`, or a timeline number in decimal or after `0x`.
     Timeline,
 }

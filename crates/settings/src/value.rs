@@ -1,5 +1,5 @@
 use crate::definition::{Definition, Kind, TextRule};
-use crate::{SettingError, StandbyNames, Unit};
+use crate::{ModuleLevels, SettingError, StandbyNames, Unit};
 use walship_types::Lsn;
 
 /// A setting's value, of its type and within its bounds.
@@ -181,6 +181,7 @@ impl TextRule {
                 (text.len() <= 63 && text.bytes().all(valid)).then(|| text.to_owned())
             }
             TextRule::StandbyNames => StandbyNames::parse(text).is_ok().then(|| text.to_owned()),
+            TextRule::ModuleLevels => ModuleLevels::parse(text).is_ok().then(|| text.to_owned()),
             TextRule::Timeline => timeline(text).then(|| text.to_owned()),
         }
     }
@@ -189,6 +190,7 @@ impl TextRule {
     fn fault(self, text: &str) -> Option<String> {
         match self {
             TextRule::StandbyNames => StandbyNames::parse(text).err().map(|error| error.to_string()),
+            TextRule::ModuleLevels => ModuleLevels::parse(text).err().map(|error| error.to_string()),
             _ => None,
         }
     }
@@ -205,6 +207,9 @@ impl TextRule {
             }
             TextRule::StandbyNames => {
                 "Allowed are lists as in FIRST 1 (a, b), ANY 2 (a, b, c), a, b and *; names with other characters than letters, digits and _ need double quotes."
+            }
+            TextRule::ModuleLevels => {
+                "Allowed are modules with levels, as in replication=debug1, wal=debug3."
             }
             TextRule::Timeline => "Available values: latest, current, or a timeline's number.",
         }

@@ -65,6 +65,11 @@ impl Parts {
         }
     }
 
+    /// What the line has besides its message.
+    pub(super) fn values(&self) -> &[(&'static str, String)] {
+        &self.values
+    }
+
     /// `message: error (name value, name value); hint: ...`, on one line.
     pub(super) fn text(&self) -> String {
         let mut text = self.message.clone();

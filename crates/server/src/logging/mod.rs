@@ -3,8 +3,11 @@
 //! [`start_logging`] begins it, once in a process; an [`EventLog`] keeps what had an `event` field.
 
 mod events;
+mod file;
+mod journal;
+mod levels;
 mod line;
 mod start;
 
 pub use events::{EventLog, LoggedEvent};
-pub(crate) use start::start_logging;
+pub(crate) use start::{current_log_file, set_levels, start_logging};

@@ -74,6 +74,7 @@ impl Node {
                 }
                 let rule = self.senders.synchronous().names();
                 let reload = walship_settings::reload(&self.settings, loaded);
+                crate::logging::set_levels(&*self.settings());
                 self.reload_access();
                 *self.settings_loaded.lock() = walship_types::Timestamp::now();
                 self.judge_by_settings();

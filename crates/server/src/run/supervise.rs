@@ -38,7 +38,7 @@ use super::switchover::Outcome;
 use super::{Failure, Init, StartOptions};
 use crate::access::Access;
 use crate::listen::{ListenError, Listener, NotReady};
-use crate::logging::start_logging;
+use crate::logging::{current_log_file, start_logging};
 use crate::monitoring::{Board, Monitor};
 
 /// Threads for start-up packets, senders and the receiver; SQL sessions have their own.
@@ -55,7 +55,13 @@ pub fn run(options: StartOptions) -> ExitCode {
     let program = options.program;
     match run_node(options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.print(program),
+        Err(failure) => {
+            // who looks there finds why it ended
+            if current_log_file().is_some() {
+                failure.each().for_each(|(message, hint)| tracing::error!(hint, "{message}"));
+            }
+            failure.print(program)
+        }
     }
 }
 
@@ -82,7 +88,7 @@ fn run_node(options: StartOptions) -> Result<(), Failure> {
     let role = find_role(&options, &directory, &control)?;
     create_missing_folders(&directory, control.directory_mode)?;
     let settings = load_settings(&options, &directory, &control)?;
-    let board = Board::new(start_logging(&settings));
+    let board = Board::new(start_logging(&settings, directory.root(), options.program)?);
     let access = open_access(&directory, &control, &settings)?;
     let listen = listen_config(&settings, &access)?;
     let listener = runtime.block_on(Listener::bind(&listen)).map_err(listen_failure)?;

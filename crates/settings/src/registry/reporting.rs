@@ -1,4 +1,4 @@
-use crate::Unit::{Bytes, Milliseconds};
+use crate::Unit::{Bytes, Kilobytes, Milliseconds, Minutes};
 use crate::definition::{Category, Context, Definition, TextRule};
 
 const WHERE: Category = Category("Reporting and Logging / Where to Log");
@@ -14,12 +14,36 @@ const SERVER_LEVELS: &[&str] = &[
 
 pub(super) const SETTINGS: &[Definition] = &[
     WHERE
-        .one_of("log_destination", "stderr", &["stderr", "jsonlog"])
+        .one_of("log_destination", "stderr", &["stderr", "jsonlog", "journal"])
         .at(Context::Postmaster)
-        .about("the form of log lines on standard error: text, or one JSON object each"),
+        .about("the form of log lines: text, one JSON object each, or entries of systemd's journal with priority and fields"),
+    WHERE.bool("logging_collector", "off")
+        .at(Context::Postmaster)
+        .about("whether log lines go to files in log_directory, in place of standard error"),
+    WHERE.text("log_directory", "log")
+        .at(Context::Postmaster)
+        .about("where the files are; a relative path is below the data directory"),
+    WHERE.text("log_filename", "walship-%Y-%m-%d_%H%M%S.log")
+        .at(Context::Postmaster)
+        .about("the name of the files, with conversions as strftime has them, in UTC"),
+    WHERE.int("log_rotation_age", "1d", 0, 35_791_394)
+        .unit(Minutes)
+        .at(Context::Postmaster)
+        .about("how long a file is written, in whole multiples since 1970; 0 for no limit"),
+    WHERE.int("log_rotation_size", "10MB", 0, 2_097_151)
+        .unit(Kilobytes)
+        .at(Context::Postmaster)
+        .about("how large a file becomes; 0 for no limit"),
+    WHERE.bool("log_truncate_on_rotation", "off")
+        .at(Context::Postmaster)
+        .about("whether a file whose name comes again with time is emptied: walship-%a.log keeps a week"),
     WHEN.one_of("log_min_messages", "warning", SERVER_LEVELS)
         .at(Context::Superuser)
         .about("the least important messages that are logged; log lines of events count as more important than error"),
+    WHEN.text("log_module_levels", "")
+        .rule(TextRule::ModuleLevels)
+        .at(Context::Sighup)
+        .about("levels of parts of the server in place of log_min_messages, as in replication=debug1, wal=debug3: of access, archive, basebackup, client, engine, listen, monitoring, node, replication, restore, run, sql, wal"),
     WHEN.one_of("log_min_error_statement", "error", SERVER_LEVELS)
         .at(Context::Superuser)
         .about("log the statements that cause messages of this importance or above"),

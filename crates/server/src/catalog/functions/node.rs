@@ -17,6 +17,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     function("pg_conf_load_time", 0, &TIMESTAMPTZ, Reads, |call| {
         Ok(call.scope.source.configuration_loaded_at().into())
     }),
+    function("pg_current_logfile", 0, &TEXT, Reads, |_| {
+        Ok(crate::logging::current_log_file().map(|path| path.display().to_string()).into())
+    }),
     function("pg_reload_conf", 0, &BOOL, Acts, |call| call.scope.source.reload().map(|_| true.into())),
     function("pg_cancel_backend", 1, &BOOL, Acts, |call| {
         let pid = pid(call)?;

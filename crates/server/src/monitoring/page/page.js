@@ -137,6 +137,8 @@ function drawPlots() {
   const from = Math.max(to - span, Math.min(first, to - SPAN_MIN_MS));
   const draw = (plot, series) => plot.draw(series, from, to);
   const followers = sample => sample.followers;
+  // these are a leader's
+  for (const plot of [plots.commitRate, plots.flushTime]) plot.section.hidden = status.role === "follower";
   const own = pick => status.role === "follower"
     ? [{ name: "this node", points: samples.map(sample => [sample.unix_ms, pick(sample)]) }] : [];
   draw(plots.lagBytes, [...own(sample => sample.lag_bytes), ...byName(followers, ([size]) => size)]);

@@ -43,7 +43,7 @@ function digits(value) {
 function ticks(max, base) {
   const raw = max / 3 || 1;
   let scale = base ** Math.floor(Math.log(raw) / Math.log(base));
-  const steps = base === 1024 ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1024] : [1, 2, 5, 10];
+  const steps = base === 1024 ? [1, 2, 4, 8, 16, 32, 64, 128, 256, 512] : [1, 2, 5, 10];
   const step = scale * (steps.find(step => step * scale >= raw) ?? base);
   return Array.from({ length: Math.floor(max / step) + 2 }, (_, at) => at * step);
 }
