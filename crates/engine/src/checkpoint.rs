@@ -186,9 +186,23 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
+    use walship_types::SystemId;
 
     use super::*;
     use crate::idle::Idle;
+
+    /// After a crash the table would be of no use, and the one before it is gone.
+    #[test]
+    fn page_hashes_name_no_position_that_the_log_may_not_reach() {
+        let mut idle = Idle::new();
+        let before = idle.writer.positions().flush.get();
+        idle.commit("INSERT INTO t VALUES (2)");
+        assert_eq!(idle.writer.positions().flush.get(), before, "nobody has flushed it");
+        idle.database.make_durable(&idle.writer).unwrap();
+        let path = idle.database.path().with_extension("hash");
+        let file = HashFile::read(&path, SystemId(7), idle.database.id()).unwrap();
+        assert!(file.as_of > before && file.as_of <= idle.writer.positions().flush.get());
+    }
 
     /// What recovery takes for logged must not have what the log could not take: a file that has it would pass for level.
     #[test]
