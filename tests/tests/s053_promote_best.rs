@@ -1,6 +1,8 @@
 //! Of several followers the one that has most of the log is promoted, and never on a guess.
 
-use walship_tests::{Lab, Proxy, Weather, wait_caught_up, wait_until};
+use std::time::Duration;
+
+use walship_tests::{Lab, Proxy, Role, Weather, wait_caught_up, wait_until, wait_until_within};
 
 #[test]
 fn the_most_advanced_follower_is_promoted() {
@@ -46,4 +48,33 @@ fn the_most_advanced_follower_is_promoted() {
     behind.kill();
     let refused = lab.walctl(&["promote", "--best", &first, "--force"]);
     assert!(refused.stderr.contains("no follower can be reached"), "{}", refused.stderr);
+}
+
+#[test]
+fn one_that_is_behind_gets_the_rest_of_the_old_timeline_at_once() {
+    let lab = Lab::new();
+    let mut leader = lab.leader();
+    let ahead = lab.follower_with("ahead", leader.port(), &[]);
+    let links = [Proxy::to(leader.port()), Proxy::to(ahead.port())];
+    let primary =
+        format!("host=127.0.0.1,127.0.0.1 port={},{} user=postgres", links[0].port(), links[1].port());
+    let retry = "wal_retrieve_retry_interval=200ms";
+    let arguments = ["--primary", &primary, "--name", "behind", "-c", retry];
+    let mut behind = lab.node(Role::Follower, "behind", &arguments);
+    behind.start();
+    leader.sql("CREATE TABLE t(v); INSERT INTO t VALUES('everywhere')");
+    wait_caught_up(&leader, &behind);
+    links.iter().for_each(|link| link.set(Weather::Cut));
+    leader.sql("INSERT INTO t VALUES('only ahead')");
+    wait_caught_up(&leader, &ahead);
+    leader.kill();
+    let of = |port: u16| format!("host=127.0.0.1 port={port} user=postgres");
+    let both = ["promote", "--best", &of(behind.port()), &of(ahead.port())];
+    let promoted = lab.walctl(&both).success();
+    assert!(promoted.contains(&format!("promoted: 127.0.0.1:{}", ahead.port())), "{promoted}");
+    links[1].set(Weather::Fair);
+    // long before the minute is over in which it follows nobody on the old timeline
+    wait_until_within(Duration::from_secs(30), "it has the rest", || {
+        behind.sql("SELECT count(*) FROM t") == "2"
+    });
 }

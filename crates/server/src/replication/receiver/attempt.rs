@@ -96,7 +96,7 @@ impl Attempt<'_> {
             let next = histories.values().next_back().and_then(|newest| newest.next_after(own));
             let next = match next {
                 Some((timeline, start)) if start == end => Some(NextTimeline { timeline, start }),
-                _ => self.stream(connection, settings, end).await?,
+                _ => self.stream(connection, settings, end, timeline).await?,
             };
             let Some(next) = next else {
                 return Err(ReceiverError::EndedByPrimary(self.positions.flush.get()));
@@ -118,6 +118,7 @@ impl Attempt<'_> {
         connection: &mut Connection,
         settings: &ReceiverSettings,
         start: Lsn,
+        sender: TimelineId,
     ) -> Result<Option<NextTimeline>, ReceiverError> {
         let timeline = self.history.timeline;
         let options = ReceiverOptions {
@@ -133,7 +134,8 @@ impl Attempt<'_> {
         self.report.last_error = None;
         let (host, positions, log) = (self.host, self.positions, self.log);
         let report = &mut *self.report;
-        let mut streaming = Streaming { connection, host, half, positions, log, report, pending: None };
+        let mut streaming =
+            Streaming { connection, host, half, positions, log, report, sender, pending: None };
         streaming.run(&command.to_string()).await
     }
 

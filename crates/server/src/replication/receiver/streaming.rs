@@ -31,6 +31,8 @@ pub(super) struct Streaming<'a> {
     pub(super) positions: &'a WalPositions,
     pub(super) log: &'a mpsc::Sender<LogCommand>,
     pub(super) report: &'a mut ReceiverReport,
+    /// The timeline that the sender was on when it was asked.
+    pub(super) sender: TimelineId,
     /// Received, and waiting for room on the way to the disk.
     pub(super) pending: Option<(Lsn, Bytes)>,
 }
@@ -72,7 +74,8 @@ impl Streaming<'_> {
                 self.half.applied(replay.get(), now);
             }
             // after the positions were read: whoever was promised has heard of all that is reported
-            let found = self.report.timeline.unwrap_or(TimelineId::FIRST);
+            // a sender beyond that timeline sends the rest of an older one: nobody writes that any more
+            let found = self.report.timeline.unwrap_or(self.sender).max(self.sender);
             if let Some(wanted) = self.host.oldest_timeline().filter(|&wanted| found < wanted) {
                 return Err(ReceiverError::Pledged { wanted, found });
             }
