@@ -64,7 +64,9 @@ async fn proof(newer: &mut Connection) -> Result<Command, Failure> {
     }
     let answer = newer.query(&Command::TimelineHistory { timeline }.to_string()).await?;
     let history = answer.first().and_then(|row| row.text("content")).ok_or_else(unreadable)?;
-    Ok(Command::Fence { system_id, timeline, history: history.to_owned(), node: format!("\"{host}\"") })
+    let follows = newer.parameter("in_hot_standby") == Some("on");
+    let node = if follows { format!("followed by \"{host}\"") } else { format!("\"{host}\"") };
+    Ok(Command::Fence { system_id, timeline, history: history.to_owned(), node })
 }
 
 /// Takes a fence back.

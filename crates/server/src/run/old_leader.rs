@@ -27,7 +27,7 @@ impl Fencing {
     /// be durable: whoever is fenced has lost to it.
     pub(crate) fn start(runtime: &Runtime, node: &Arc<Node>, history: &TimelineHistory) -> Fencing {
         let (found_sender, found) = watch::channel(OldLeader::Pending);
-        let targets = peers::targets(node, true);
+        let targets = peers::targets(node);
         let (node, history) = (Arc::clone(node), history.clone());
         runtime.spawn(async move {
             let outcome = fence_all(&node, targets, &history).await;

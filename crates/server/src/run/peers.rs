@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use walship_client::{ClientError, Connection, Purpose};
 use walship_protocol::wire::ErrorFields;
 use walship_protocol::{Command, Conninfo, Target};
@@ -13,6 +14,8 @@ use super::node::Node;
 
 /// How long one peer may take to say which timeline it is on, or to take in a newer one.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long what a follower says of its leader waits for a leader's own word.
+const SECOND_HAND_WAIT: Duration = Duration::from_millis(300);
 /// How long to leave peers alone that nobody has asked to be asked.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -81,19 +84,13 @@ pub(crate) async fn connect(target: &Target, name: &str) -> Result<Connection, P
     Ok(Connection::connect(&target, Purpose::Replication, name).await?)
 }
 
-/// Every host that the settings name, one target each: `peers`, and on a follower the hosts
-/// of its leader.
-pub(crate) fn targets(node: &Node, with_primary: bool) -> Vec<Target> {
+/// Every host that the settings name, one target each: `peers`, and those that this node
+/// follows, or followed before it led.
+pub(crate) fn targets(node: &Node) -> Vec<Target> {
     let settings = node.settings();
-    let mut texts: Vec<String> = settings
-        .text("peers")
-        .split(';')
-        .map(|text| text.trim().to_owned())
-        .filter(|t| !t.is_empty())
-        .collect();
-    if with_primary {
-        texts.push(settings.text("primary_conninfo"));
-    }
+    let peers = settings.text("peers");
+    let primary = settings.text("primary_conninfo");
+    let texts = peers.split(';').chain([primary.as_str()]).map(str::trim).filter(|text| !text.is_empty());
     let mut targets: Vec<Target> = Vec::new();
     for text in texts {
         let target = text.parse::<Conninfo>().map_err(|error| error.to_string()).and_then(|conninfo| {
@@ -124,31 +121,63 @@ fn each_host(target: &Target) -> impl Iterator<Item = Target> + '_ {
     })
 }
 
-/// Asks every peer, all at once, for a newer timeline; whether one was proven.
+/// What a peer on a newer timeline has to say.
+struct Proof {
+    system_id: SystemId,
+    history: TimelineHistory,
+    /// The leader of that timeline, as far as the peer tells.
+    node: String,
+    /// Whether that is the peer itself.
+    leads: bool,
+}
+
+/// Asks every peer, all at once, for a newer timeline; whether one was proven. A leader knows
+/// best who leads, so that a follower's word waits for the others' for a moment.
 pub(crate) async fn ask_peers(node: &Arc<Node>) -> bool {
     let mut asked = JoinSet::new();
-    for target in targets(node, false) {
+    for target in targets(node) {
         let node = Arc::clone(node);
         asked.spawn(async move {
             let host = target.hosts.iter().map(ToString::to_string).collect::<String>();
             match tokio::time::timeout(ANSWER_TIMEOUT, ask_peer(&node, &target)).await {
-                Ok(Ok(fenced)) => fenced,
+                Ok(Ok(proof)) => proof,
                 Ok(Err(error)) => {
                     tracing::debug!(host, %error, "peer not asked");
-                    false
+                    None
                 }
-                Err(_) => false,
+                Err(_) => None,
             }
         });
     }
     let mut fenced = false;
-    while let Some(answer) = asked.join_next().await {
-        fenced |= answer.unwrap_or_default();
+    let mut second_hand = None;
+    let mut patience: Option<Instant> = None;
+    loop {
+        let next = match patience {
+            None => asked.join_next().await,
+            // those that are silent must not hold up what is known
+            Some(until) => match tokio::time::timeout_at(until, asked.join_next()).await {
+                Ok(next) => next,
+                Err(_) => break,
+            },
+        };
+        let Some(answer) = next else { break };
+        match answer.ok().flatten() {
+            Some(proof) if proof.leads => fenced |= learn(node, proof).await,
+            Some(proof) => {
+                second_hand.get_or_insert(proof);
+                patience.get_or_insert_with(|| Instant::now() + SECOND_HAND_WAIT);
+            }
+            None => {}
+        }
     }
-    fenced
+    match second_hand {
+        Some(proof) if !fenced => learn(node, proof).await,
+        _ => fenced,
+    }
 }
 
-async fn ask_peer(node: &Arc<Node>, target: &Target) -> Result<bool, PeerError> {
+async fn ask_peer(node: &Arc<Node>, target: &Target) -> Result<Option<Proof>, PeerError> {
     let mut connection = connect(target, "walship peer check").await?;
     let peer = identify(&mut connection).await?;
     let own = node.log().history().timeline;
@@ -161,14 +190,28 @@ async fn ask_peer(node: &Arc<Node>, target: &Target) -> Result<bool, PeerError> 
     }
     if peer.system_id != node.system_id || peer.timeline < own || peer.timeline == TimelineId::FIRST {
         connection.close().await;
-        return Ok(false);
+        return Ok(None);
     }
     let history = history_of(&mut connection, peer.timeline).await?;
-    let host = format!("\"{}\"", connection.host());
+    let leads = connection.parameter("in_hot_standby") != Some("on");
+    let host = connection.host();
+    let node_name = if leads { format!("\"{host}\"") } else { format!("followed by \"{host}\"") };
     connection.close().await;
+    let proof = Proof { system_id: peer.system_id, history, node: node_name, leads };
+    if peer.timeline == own {
+        // it proves nothing; that it contradicts this node's history is said where it is found
+        learn(node, proof).await;
+        return Ok(None);
+    }
+    Ok(Some(proof))
+}
+
+/// Whether it is believed.
+async fn learn(node: &Arc<Node>, proof: Proof) -> bool {
     let node = Arc::clone(node);
-    let learned = tokio::task::spawn_blocking(move || node.learn_of(peer.system_id, &history, &host)).await;
-    Ok(match learned {
+    let Proof { system_id, history, node: leader, .. } = proof;
+    let learned = tokio::task::spawn_blocking(move || node.learn_of(system_id, &history, &leader)).await;
+    match learned {
         Ok(Ok(_)) => true,
         // it is said loudly where it is found; that a peer follows us is no news
         Ok(Err(NotFenced::Node(error))) => {
@@ -176,7 +219,7 @@ async fn ask_peer(node: &Arc<Node>, target: &Target) -> Result<bool, PeerError> 
             true
         }
         _ => false,
-    })
+    }
 }
 
 /// Whether the other one writes as this node does, and is another one.
