@@ -1,7 +1,7 @@
 use clap::Args;
 use walship_client::{ClientError, Connection, Purpose};
 use walship_protocol::wire::ErrorFields;
-use walship_protocol::{Conninfo, Target};
+use walship_protocol::{Conninfo, HostAddress, Target};
 
 use crate::failure::{Failure, PROGRAM};
 
@@ -84,6 +84,22 @@ pub(crate) fn server(text: &str) -> Result<Target, Failure> {
     target_of(&conninfo)
 }
 
+/// The same as a connection string that a server reads, which knows nothing of our short form.
+pub(crate) fn conninfo_of(text: &str) -> Result<String, Failure> {
+    let target = server(text)?;
+    let host = target.hosts.first().filter(|_| !is_conninfo(text));
+    Ok(host.map_or_else(
+        || text.to_owned(),
+        |host| {
+            let address = match &host.address {
+                HostAddress::Tcp(name) => name.clone(),
+                HostAddress::Unix(path) => path.display().to_string(),
+            };
+            format!("host={address} port={} user={}", host.port, target.user)
+        },
+    ))
+}
+
 /// Connects to the first server of the target that will do.
 pub(crate) async fn connect(target: &Target, purpose: Purpose) -> Result<Connection, Failure> {
     Ok(Connection::connect(target, purpose, PROGRAM).await?)
@@ -125,6 +141,8 @@ mod tests {
         assert_eq!(hosts(server("host=a,b port=1,2")), ["a:1", "b:2"]);
         assert_eq!(hosts(server("postgresql://c:3/x")), ["c:3"]);
         assert!(server("host").is_ok());
+        assert!(conninfo_of("10.0.0.1:77").unwrap().starts_with("host=10.0.0.1 port=77 user="));
+        assert_eq!(conninfo_of("host=a,b port=1,2").unwrap(), "host=a,b port=1,2");
         assert!(server("a:99999").is_err());
         assert!(server("color=blue").is_err());
     }

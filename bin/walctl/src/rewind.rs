@@ -8,6 +8,7 @@ use walship_server::run::rewind::{
 };
 
 use crate::clock::{span, timestamp};
+use crate::connection::conninfo_of;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
@@ -22,7 +23,7 @@ pub(crate) struct Arguments {
     #[arg(short = 'D', long = "pgdata", value_name = "DIR", env = "PGDATA")]
     directory: PathBuf,
 
-    /// Connection string of the node to follow from now on: the new leader, as a rule
+    /// The node to follow from now on, the new leader as a rule: a connection string, HOST or HOST:PORT
     #[arg(long, value_name = "CONNINFO")]
     source: String,
 
@@ -56,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let begun = Instant::now();
     let options = RewindOptions {
         directory: arguments.directory.clone(),
-        source: arguments.source.clone(),
+        source: conninfo_of(&arguments.source)?,
         dry_run: arguments.dry_run,
         keep_lost: arguments.keep_lost.clone(),
         name: arguments.name.clone(),
@@ -113,7 +114,7 @@ impl RewindObserver for Shown {
     fn lost(&mut self, lost: &LostTransaction) {
         if self.json {
             let comma = if self.lost == 0 { "" } else { ",\n" };
-            print!("{comma}{}", lost_json(lost));
+            print!("{comma}{}", json!(lost));
         } else {
             println!("lost: {}", lost_line(lost));
         }
@@ -164,17 +165,6 @@ fn sums_json(sums: &RewindSums) -> Value {
         "log_bytes": sums.log_bytes,
         "database_bytes": sums.database_bytes,
         "consistent_lsn": sums.consistent_at,
-    })
-}
-
-fn lost_json(lost: &LostTransaction) -> Value {
-    json!({
-        "lsn": lost.lsn,
-        "kind": lost.kind,
-        "time": lost.time.map(timestamp),
-        "database": lost.database,
-        "pages": lost.pages,
-        "tables": lost.tables,
     })
 }
 

@@ -3,7 +3,7 @@ use serde_json::json;
 use walship_client::Purpose;
 use walship_protocol::Command;
 
-use crate::connection::{block_on, connect, server};
+use crate::connection::{block_on, connect, conninfo_of, server};
 use crate::failure::Failure;
 
 const MILLISECONDS: u64 = 1000;
@@ -42,19 +42,7 @@ pub(crate) struct Arguments {
 
 /// Hands over, and says what came of it.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (from, to) = (server(&arguments.from)?, server(&arguments.to)?);
-    // HOST:PORT is our own shorthand, which a server does not read
-    let to = match arguments.to.contains('=') || arguments.to.contains("://") {
-        true => arguments.to.clone(),
-        false => {
-            let host = to.hosts.first().map(|host| match &host.address {
-                walship_protocol::HostAddress::Tcp(name) => (name.clone(), host.port),
-                walship_protocol::HostAddress::Unix(path) => (path.display().to_string(), host.port),
-            });
-            let (host, port) = host.unwrap_or_default();
-            format!("host={host} port={port} user={}", to.user)
-        }
-    };
+    let (from, to) = (server(&arguments.from)?, conninfo_of(&arguments.to)?);
     let command = Command::Switchover {
         to,
         catch_up_ms: u64::from(arguments.timeout) * MILLISECONDS,

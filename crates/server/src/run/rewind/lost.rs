@@ -35,7 +35,7 @@ pub struct LostTransaction {
     /// What it did.
     pub kind: LostKind,
     /// When it was made; the creation and removal of databases has no time.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(with = "time_as_text")]
     pub time: Option<Timestamp>,
     /// The database.
     pub database: String,
@@ -43,6 +43,24 @@ pub struct LostTransaction {
     pub pages: u64,
     /// The tables that these belong to, by name, as far as that can still be told.
     pub tables: Vec<String>,
+}
+
+/// Programs read times as RFC 3339 has them; one that is beyond the calendar is left out.
+mod time_as_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use walship_types::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        let shown = time.and_then(|time| jiff::Timestamp::from_microsecond(time.unix_micros()).ok());
+        shown.map(|time| time.to_string()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        let time = text.map(|text| text.parse::<jiff::Timestamp>()).transpose().map_err(D::Error::custom)?;
+        Ok(time.map(|time| Timestamp::from_unix_micros(time.as_microsecond())))
+    }
 }
 
 /// Makes [`LostTransaction`]s of what the log says.
@@ -150,5 +168,27 @@ impl LostFile {
             count += 1;
         }
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_list_is_read_back() {
+        let mut lost = LostTransaction {
+            lsn: Lsn(0x100_0540),
+            kind: LostKind::Commit,
+            time: Some(Timestamp(848_963_863_627_964)),
+            database: "postgres".to_owned(),
+            pages: 2,
+            tables: vec!["t".to_owned()],
+        };
+        let line = serde_json::to_string(&lost).unwrap();
+        assert!(line.contains(r#""time":"2026-11-25T23:17:43.627964Z""#), "{line}");
+        assert_eq!(serde_json::from_str::<LostTransaction>(&line).unwrap(), lost);
+        lost.time = Some(Timestamp(i64::MAX));
+        assert!(serde_json::to_string(&lost).unwrap().contains(r#""time":null"#));
     }
 }
