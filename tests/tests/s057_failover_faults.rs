@@ -2,11 +2,14 @@
 
 use std::process::Command;
 
-use walship_tests::{Lab, Output, Role, golden, output_of, postgres_program, wait_caught_up, wait_until};
+use walship_tests::{
+    Lab, Node, Output, Role, golden, output_of, postgres_program, wait_caught_up, wait_until,
+};
 
 fn kept(lab: &Lab, name: &str, output: &Output) {
     let status = output.status.map_or("killed".to_owned(), |status| status.to_string());
-    let text = format!("exit status {status}\n{}{}", output.stdout, output.stderr);
+    let printed = if output.stdout.is_empty() { String::new() } else { format!("{}\n", output.stdout) };
+    let text = format!("exit status {status}\n{printed}{}", output.stderr);
     golden(name, &text, lab.path());
 }
 
@@ -73,4 +76,30 @@ fn what_cannot_be_handed_over_or_fenced() {
     let port = leader.port().to_string();
     kept(&lab, "unfence_of_leader", &lab.walctl(&["unfence", "-h", "127.0.0.1", "-p", &port]));
     leader.sql("CREATE TABLE untouched(v)");
+}
+
+#[test]
+fn what_a_fenced_leader_is_asked_for() {
+    let lab = Lab::new();
+    let old = lab.leader_with(&["-c", "cluster_name=old"]);
+    let next = lab.follower_with("next", old.port(), &[]);
+    let mut last = lab.follower_with("last", old.port(), &[]);
+    wait_caught_up(&old, &next);
+    wait_caught_up(&old, &last);
+    lab.walctl(&["promote", "-D", next.dir().to_str().unwrap()]).success();
+    let at = |node: &Node| format!("127.0.0.1:{}", node.port());
+    let (there, leader, follower) = (at(&old), at(&next), at(&last));
+    kept(&lab, "promote_fenced", &lab.walctl(&["promote", "-D", old.dir().to_str().unwrap()]));
+    let switchover = |from: &str, to: &str| lab.walctl(&["switchover", "--from", from, "--to", to]);
+    kept(&lab, "switchover_from_fenced", &switchover(&there, &follower));
+    kept(&lab, "switchover_to_fenced", &switchover(&leader, &there));
+    // the one that is asked knows that the newest timeline is elsewhere
+    kept(&lab, "promote_best_without_newest", &lab.walctl(&["promote", "--best", &there, &follower]));
+    assert_eq!(last.sql("SELECT pg_is_in_recovery()"), "t");
+    kept(&lab, "promote_best_beside_leader", &lab.walctl(&["promote", "--best", &leader, &follower]));
+    let port = old.port().to_string();
+    lab.walctl(&["unfence", "-h", "127.0.0.1", "-p", &port]).success();
+    let fence = ["fence", "-h", "127.0.0.1", "-p", &port, "--by", &leader];
+    kept(&lab, "fence_after_unfence", &lab.walctl(&fence));
+    last.stop();
 }

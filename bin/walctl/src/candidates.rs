@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -28,7 +29,39 @@ pub(crate) struct Answer {
     system_id: SystemId,
     timeline: TimelineId,
     flushed: Lsn,
-    follows: bool,
+    role: Role,
+}
+
+/// What it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Role {
+    Leader,
+    Follower,
+    Fenced(Fence),
+}
+
+/// Why a server that led takes no writes any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fence {
+    timeline: TimelineId,
+    /// With its name, as the server was told.
+    node: String,
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {} leads timeline {}", self.node, self.timeline)
+    }
+}
+
+impl Role {
+    fn name(&self) -> &'static str {
+        match self {
+            Role::Leader => "leader",
+            Role::Follower => "follower",
+            Role::Fenced(_) => "fenced",
+        }
+    }
 }
 
 impl Candidate {
@@ -63,7 +96,8 @@ pub(crate) async fn ask_all(servers: &[String]) -> Result<Vec<Candidate>, Failur
 
 async fn ask(target: &Target) -> Result<Answer, Failure> {
     let mut connection = connect(target, Purpose::Replication).await?;
-    let follows = connection.parameter("in_hot_standby") == Some("on");
+    // a fenced leader says so too
+    let read_only = connection.parameter("in_hot_standby") == Some("on");
     let results = connection.query("IDENTIFY_SYSTEM").await?;
     let row = results.first();
     let field = |name: &str| row.and_then(|row| row.text(name)).unwrap_or_default();
@@ -72,13 +106,31 @@ async fn ask(target: &Target) -> Result<Answer, Failure> {
         system_id: field("systemid").parse().map_err(|_| unreadable())?,
         timeline: TimelineId(field("timeline").parse().map_err(|_| unreadable())?),
         flushed: field("xlogpos").parse().map_err(|_| unreadable())?,
-        follows,
+        role: if read_only { Role::Follower } else { Role::Leader },
     };
-    if follows {
-        answer.flushed = pledge(&mut connection, answer.timeline, PLEDGE_TIME).await?;
+    if read_only {
+        match pledge(&mut connection, answer.timeline, PLEDGE_TIME).await {
+            Ok(flushed) => answer.flushed = flushed,
+            Err(failure) => {
+                let mut session = connect(target, Purpose::Sql).await?;
+                answer.role = Role::Fenced(fence_of(&mut session).await?.ok_or(failure)?);
+                session.close().await;
+            }
+        }
     }
     connection.close().await;
     Ok(answer)
+}
+
+/// What the server was fenced for, if it was.
+pub(crate) async fn fence_of(session: &mut Connection) -> Result<Option<Fence>, Failure> {
+    let asked = "SELECT fenced_timeline, fenced_by FROM walship_stat_failover WHERE role = 'fenced'";
+    let results = session.query(asked).await?;
+    let Some(row) = results.first().filter(|result| !result.rows.is_empty()) else { return Ok(None) };
+    let field = |name: &str| row.text(name).unwrap_or_default();
+    let timeline = field("fenced_timeline").parse().map(TimelineId);
+    let timeline = timeline.map_err(|_| Failure::new("its row of walship_stat_failover cannot be read"))?;
+    Ok(Some(Fence { timeline, node: field("fenced_by").to_owned() }))
 }
 
 /// Makes a follower leave its leader: what that acknowledges from now on, it acknowledges
@@ -94,7 +146,7 @@ async fn pledge(connection: &mut Connection, own: TimelineId, time: Duration) ->
 /// Lets the followers go back to their leader: nobody was promoted.
 pub(crate) async fn release(candidates: &[Candidate]) {
     for candidate in candidates {
-        if let Some(answer) = candidate.answer.as_ref().ok().filter(|answer| answer.follows)
+        if let Some(answer) = candidate.answer.as_ref().ok().filter(|answer| answer.role == Role::Follower)
             && let Ok(mut connection) = connect(&candidate.target, Purpose::Replication).await
         {
             // it ends by itself after a while
@@ -108,14 +160,15 @@ pub(crate) async fn release(candidates: &[Candidate]) {
 /// certain, unless `force` says that those who do not answer do not count.
 pub(crate) fn choose(candidates: &[Candidate], force: bool) -> Result<&Candidate, Failure> {
     let answered = || candidates.iter().filter_map(|c| c.answer.as_ref().ok().map(|answer| (c, answer)));
-    if let Some((leader, answer)) = answered().find(|(_, answer)| !answer.follows) {
+    if let Some((leader, answer)) = answered().find(|(_, answer)| answer.role == Role::Leader) {
         let (host, timeline) = (leader.host(), answer.timeline);
         return Err(Failure::new(format!(
             "the server at \"{host}\" is the leader of timeline {timeline} already"
         ))
         .hint("to change roles while it works: walctl switchover"));
     }
-    let best = answered().max_by_key(|(_, answer)| (answer.timeline, answer.flushed));
+    let followers = || answered().filter(|(_, answer)| answer.role == Role::Follower);
+    let best = followers().max_by_key(|(_, answer)| (answer.timeline, answer.flushed));
     let Some((best, answer)) = best else {
         let why: Vec<String> = candidates.iter().map(reason).collect();
         return Err(Failure::new(format!("no follower can be reached: {}", why.join("; "))));
@@ -137,11 +190,25 @@ pub(crate) fn choose(candidates: &[Candidate], force: bool) -> Result<&Candidate
         ))
         .hint("bring it back and try again; or give --force, and lose what only it has"));
     }
-    Ok(best)
+    let newer = answered().find_map(|(candidate, found)| match &found.role {
+        Role::Fenced(fence) if fence.timeline > answer.timeline => Some((candidate, fence)),
+        _ => None,
+    });
+    match newer {
+        Some((candidate, fence)) if !force => Err(Failure::new(format!(
+            "the server at \"{}\" was fenced, since {fence}, which none of these followers is on",
+            candidate.host()
+        ))
+        .hint("ask that node too; or give --force, and lose what only it has")),
+        _ => Ok(best),
+    }
 }
 
 fn reason(candidate: &Candidate) -> String {
-    let why = candidate.answer.as_ref().err().map_or("it answers", |failure| failure.message());
+    let why = match &candidate.answer {
+        Ok(answer) => format!("it is {}", answer.role.name()),
+        Err(failure) => failure.message().to_owned(),
+    };
     format!("\"{}\": {why}", candidate.host())
 }
 
@@ -152,7 +219,7 @@ pub(crate) fn table(candidates: &[Candidate]) -> Table {
         table.row(match &candidate.answer {
             Ok(answer) => [
                 candidate.host(),
-                role(answer).to_owned(),
+                answer.role.name().to_owned(),
                 answer.timeline.to_string(),
                 answer.flushed.to_string(),
                 String::new(),
@@ -170,7 +237,7 @@ pub(crate) fn shown(candidates: &[Candidate]) -> Value {
     let one = |candidate: &Candidate| match &candidate.answer {
         Ok(answer) => json!({
             "server": candidate.host(),
-            "role": role(answer),
+            "role": answer.role.name(),
             "system_identifier": answer.system_id,
             "timeline": answer.timeline.0,
             "flushed_lsn": answer.flushed,
@@ -178,10 +245,6 @@ pub(crate) fn shown(candidates: &[Candidate]) -> Value {
         Err(failure) => json!({ "server": candidate.host(), "error": failure.message() }),
     };
     Value::Array(candidates.iter().map(one).collect())
-}
-
-fn role(answer: &Answer) -> &'static str {
-    if answer.follows { "follower" } else { "leader" }
 }
 
 #[cfg(test)]
@@ -193,7 +256,7 @@ mod tests {
             system_id: SystemId(7),
             timeline: TimelineId(timeline),
             flushed: Lsn(flushed),
-            follows,
+            role: if follows { Role::Follower } else { Role::Leader },
         });
         Candidate { target: server(host).unwrap(), answer: answer.ok_or_else(|| Failure::new("refused")) }
     }
@@ -222,5 +285,24 @@ mod tests {
         assert!(refused.contains("\"b:2\": refused"), "{refused}");
         assert_eq!(chosen(&with_silent, true).unwrap(), "a:1");
         assert!(chosen(&[candidate("b:2", None)], true).unwrap_err().contains("no follower can be reached"));
+    }
+
+    #[test]
+    fn a_fenced_leader_is_no_candidate_and_knows_of_a_newer_timeline() {
+        let fenced = |timeline| {
+            let mut old = candidate("old:1", Some((1, 950, true)));
+            if let Ok(answer) = &mut old.answer {
+                answer.role =
+                    Role::Fenced(Fence { timeline: TimelineId(timeline), node: "\"n\"".to_owned() });
+            }
+            old
+        };
+        let all = |timeline| [fenced(timeline), candidate("b:2", Some((2, 500, true)))];
+        assert_eq!(chosen(&all(2), false).unwrap(), "b:2");
+        let refused = chosen(&all(3), false).unwrap_err();
+        assert!(refused.contains("node \"n\" leads timeline 3, which none of these followers"), "{refused}");
+        assert_eq!(chosen(&all(3), true).unwrap(), "b:2");
+        let refused = chosen(&[fenced(3)], true).unwrap_err();
+        assert!(refused.contains("\"old:1\": it is fenced"), "{refused}");
     }
 }

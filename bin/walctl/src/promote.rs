@@ -52,7 +52,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     block_on(async {
         let (mut connection, asked) = match &arguments.directory {
             Some(directory) if arguments.best.is_empty() => {
-                (of_directory(&DataDirectory::new(directory)).await?, None)
+                let mut connection = of_directory(&DataDirectory::new(directory)).await?;
+                check_follows(&mut connection, &in_directory(directory)).await?;
+                (connection, None)
             }
             _ => {
                 let found = candidates::ask_all(&arguments.best).await?;
@@ -66,7 +68,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                         return Err(failure);
                     }
                 };
-                (connect(&best.target, Purpose::Sql).await?, Some(candidates::shown(&found)))
+                let mut connection = connect(&best.target, Purpose::Sql).await?;
+                let server = format!("at \"{}\"", connection.host());
+                check_follows(&mut connection, &server).await?;
+                (connection, Some(candidates::shown(&found)))
             }
         };
         let host = connection.host().to_string();
@@ -117,10 +122,6 @@ fn show(arguments: &Arguments, host: &str, promoted: &Value, took: Duration, ask
 /// Asks the follower to lead, waits until it does, and for what became of the old leader.
 async fn promote(connection: &mut Connection, timeout: u32) -> Result<(Value, Duration), Failure> {
     let begun = Instant::now();
-    if value(connection, "SELECT pg_is_in_recovery()").await?.as_deref() != Some("t") {
-        let host = connection.host();
-        return Err(Failure::new(format!("the server at \"{host}\" is the leader already")));
-    }
     let asked = format!("SELECT pg_promote(true, {timeout})");
     if value(connection, &asked).await?.as_deref() != Some("t") {
         return Err(Failure::new(format!("the follower does not take writes after {timeout} seconds"))
@@ -139,7 +140,23 @@ async fn promote(connection: &mut Connection, timeout: u32) -> Result<(Value, Du
     }
 }
 
-/// A connection to the server of a directory, if that can be promoted.
+/// Says which node cannot be promoted, and what it is instead.
+async fn check_follows(connection: &mut Connection, server: &str) -> Result<(), Failure> {
+    match candidates::fence_of(connection).await? {
+        Some(fence) => Err(Failure::new(format!("the server {server} was fenced: {fence}"))
+            .hint("rewind it, and let it follow the new leader; if this is a mistake, walctl unfence")),
+        None if value(connection, "SELECT pg_is_in_recovery()").await?.as_deref() != Some("t") => {
+            Err(Failure::new(format!("the server {server} is the leader already")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn in_directory(directory: &Path) -> String {
+    format!("in directory \"{}\"", directory.display())
+}
+
+/// A connection to the server of a directory.
 async fn of_directory(directory: &DataDirectory) -> Result<Connection, Failure> {
     let pid_file = running(directory)?;
     let address = match pid_file.listen_address.as_str() {
@@ -167,13 +184,8 @@ fn running(directory: &DataDirectory) -> Result<PidFile, Failure> {
         Some(PidStatus::Stopping) => {
             Err(Failure::new(format!("the server in directory \"{shown}\" is shutting down")))
         }
-        Some(PidStatus::Ready) => Err(leads_already(directory.root())),
-        Some(PidStatus::Standby) | None => Ok(pid_file),
+        Some(PidStatus::Ready | PidStatus::Standby) | None => Ok(pid_file),
     }
-}
-
-fn leads_already(directory: &Path) -> Failure {
-    Failure::new(format!("the server in directory \"{}\" is the leader already", directory.display()))
 }
 
 /// The first value of a query's result, as text; `None` if there is no row, or NULL.

@@ -29,7 +29,13 @@ pub(crate) enum NotFenced {
 
 impl From<NotFenced> for ErrorFields {
     fn from(error: NotFenced) -> ErrorFields {
-        ErrorFields::error("55000", format!("not fenced: {error}"))
+        let fields = ErrorFields::error("55000", format!("not fenced: {error}"));
+        match error {
+            NotFenced::NoProof(NoProof::Dismissed(timeline)) => fields.with_hint(format!(
+                "if timeline {timeline} leads after all, stop this node and rewind it against that one's leader"
+            )),
+            _ => fields,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use walship_wal::{WalSink, WalWriter};
 
 use super::Failure;
 use super::faults::survives_crash;
+use super::fence::{FENCED_HINT, describe};
 use super::follower::start_replay;
 use super::leader::{recover_log, wal_config};
 use super::log::{FollowerLog, NodeLog};
@@ -91,6 +92,7 @@ fn unreachable(host: &str, error: &PeerError) -> ErrorFields {
 /// asks for the rest, and waits for the outcome.
 pub(crate) async fn switch_over(node: &Arc<Node>, wanted: Switchover) -> Result<SwitchedOver, ErrorFields> {
     let deadline = Instant::now() + wanted.catch_up;
+    check_leads(node)?;
     let target = target_of(&wanted.to)?;
     let host = target.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let connected = peers::connect(&target, "walship switchover").await;
@@ -100,7 +102,7 @@ pub(crate) async fn switch_over(node: &Arc<Node>, wanted: Switchover) -> Result<
     }
     loop {
         let NodeLog::Leader(writer) = node.log() else { return Err(refused("this node is not a leader")) };
-        node.check_not_fenced().map_err(ErrorFields::from)?;
+        check_leads(node)?;
         let there = peers::identify(&mut connection).await.map_err(|error| unreachable(&host, &error))?;
         let end = writer.positions().flush.get();
         check_follower(node, &writer, &there, &host)?;
@@ -131,6 +133,17 @@ pub(crate) async fn switch_over(node: &Arc<Node>, wanted: Switchover) -> Result<
     let (answer, answered) = oneshot::channel();
     node.switchovers.ask(Ready { target, connection, hold: wanted.hold, answer })?;
     answered.await.unwrap_or_else(|_| Err(refused("the server is stopping")))
+}
+
+fn check_leads(node: &Node) -> Result<(), ErrorFields> {
+    if let Some(fence) = node.failover.fence() {
+        let error = refused(format!("this node was fenced: {}", describe(&fence).trim_end_matches('.')));
+        return Err(error.with_hint(FENCED_HINT));
+    }
+    match node.read_only_hint() {
+        Some(hint) => Err(refused("this node is not a leader").with_hint(hint)),
+        None => Ok(()),
+    }
 }
 
 fn target_of(conninfo: &str) -> Result<Target, ErrorFields> {

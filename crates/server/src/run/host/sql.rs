@@ -274,7 +274,7 @@ impl Node {
     }
 
     /// Where writes go, on a follower.
-    pub(super) fn read_only_hint(&self) -> Option<String> {
+    pub(crate) fn read_only_hint(&self) -> Option<String> {
         if let Some(fence) = self.failover.fence() {
             return Some(format!("this node was fenced: {}", describe(&fence)));
         }
