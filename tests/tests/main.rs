@@ -94,6 +94,7 @@ mod s103_followers_follow;
 mod s104_auto_rewind;
 mod s105_rewind_branches;
 mod s106_stock_receive_over_switch;
+mod s107_failover_drill;
 mod s120_users_and_roles;
 mod s121_access_rules;
 mod s122_passwords;
