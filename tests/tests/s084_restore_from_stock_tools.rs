@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use walship_tests::{Lab, Node, Role, TestArchive, spawn_stock, stock, unpack, wait_until};
+use walship_tests::{Lab, Node, Role, TestArchive, golden, output_of, spawn_stock, stock, wait_until};
 
 const ROWS: &str = "SELECT count(*), sum(length(v)) FROM t";
 
@@ -56,11 +57,15 @@ fn backups_with_and_without_log_plain_and_unpacked() {
         assert_restores(&lab, &format!("plain_{log}"), archive.path(), &leader);
     }
     for log in ["fetch", "stream"] {
-        let packed = lab.path().join(format!("tar_{log}"));
-        let refused = lab.walctl(&["restore", "-B", packed.to_str().unwrap(), "-D", "nothing"]).failure();
-        assert!(refused.contains("is a backup in tar format"), "{refused}");
-        let unpacked = unpack(&packed);
-        assert_restores(&lab, &unpacked.file_name().unwrap().to_string_lossy(), archive.path(), &leader);
+        let packed = format!("tar_{log}");
+        let refused = lab.walctl(&["restore", "-B", &packed, "-D", "nothing"]);
+        golden(&format!("restore_packed_{log}"), &refused.transcript(), lab.path());
+        // the hint is what has to be done
+        let (_, commands) = refused.stderr.split_once("unpack it first: ").unwrap();
+        let unpacked = format!("unpacked_{log}");
+        let commands = commands.replace("NEW", &unpacked);
+        output_of(Command::new("sh").args(["-ec", &commands]).current_dir(lab.path())).success();
+        assert_restores(&lab, &unpacked, archive.path(), &leader);
     }
 }
 
@@ -77,6 +82,7 @@ fn archives_of_pg_receivewal_as_they_are() {
     };
     let (mut plain, plain_archive) = start("plain", &[]);
     let (mut gzip, gzip_archive) = start("gzip", &["--compress=gzip"]);
+    let (mut lz4, lz4_archive) = start("lz4", &["--compress=lz4"]);
     let backup = backup(&lab, &leader, "backup", &["-X", "none"]);
     for _ in 0..3 {
         fill(&leader);
@@ -84,8 +90,8 @@ fn archives_of_pg_receivewal_as_they_are() {
     // the last transactions are only in a .partial file
     let end = leader.sql("SELECT pg_current_wal_flush_lsn()");
     let caught_up = format!("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '{end}'");
-    wait_until("both have received everything", || leader.sql(&caught_up) == "2");
-    for process in [&mut plain, &mut gzip] {
+    wait_until("all have received everything", || leader.sql(&caught_up) == "3");
+    for process in [&mut plain, &mut gzip, &mut lz4] {
         process.signal(libc::SIGINT);
         process.wait_exit(std::time::Duration::from_secs(60));
     }
@@ -94,7 +100,10 @@ fn archives_of_pg_receivewal_as_they_are() {
     };
     assert!(has(&plain_archive, ".partial"));
     assert!(has(&gzip_archive, ".gz") && has(&gzip_archive, ".gz.partial"));
+    assert!(has(&lz4_archive, ".lz4") && has(&lz4_archive, ".lz4.partial"));
     assert_restores(&lab, "backup", &plain_archive, &leader);
     fs::rename(backup, lab.path().join("again")).unwrap();
     assert_restores(&lab, "again", &gzip_archive, &leader);
+    fs::rename(lab.path().join("again"), lab.path().join("once_more")).unwrap();
+    assert_restores(&lab, "once_more", &lz4_archive, &leader);
 }

@@ -96,6 +96,12 @@ fn archives_with_a_gap_or_damage() {
     scene.refused("damaged_segment", &scene.restore(&[]));
     fs::write(missing, &bytes[..600_000]).unwrap();
     scene.refused("short_segment", &scene.restore(&[]));
+    for (suffix, name) in [("xz", "compressed_segment"), ("lz4", "damaged_compressed_segment")] {
+        let compressed = format!("{}.{suffix}", missing.display());
+        fs::rename(missing, &compressed).unwrap();
+        scene.refused(name, &scene.restore(&[]));
+        fs::rename(compressed, missing).unwrap();
+    }
     fs::rename(&aside, missing).unwrap();
     scene.restore(&[]).success();
 }
@@ -113,6 +119,29 @@ fn a_backup_whose_own_log_has_a_gap() {
     let without = scene.lab.walctl(&["restore", "-B", "backup", "-D", "to", "--target", "immediate"]);
     scene.refused("backup_without_log", &without);
     // with the archive it is as good as new
+    scene.restore(&[]).success();
+}
+
+#[test]
+fn a_backup_that_was_damaged_since_it_was_taken() {
+    let scene = scene();
+    let database = scene.lab.path().join("backup/base/postgres.db");
+    let sound = fs::read(&database).unwrap();
+    // a page that the log does not write: what was there before the backup, and stays
+    let mut damaged = sound.clone();
+    damaged[1_000_000] ^= 1;
+    fs::write(&database, damaged).unwrap();
+    for target in [&[][..], &["--target", "immediate"]] {
+        scene.refused("damaged_backup", &scene.restore(target));
+    }
+    fs::write(&database, &sound[..sound.len() - 4096]).unwrap();
+    scene.refused("short_backup", &scene.restore(&["--target", "immediate"]));
+    fs::write(&database, sound).unwrap();
+    // page hashes are computed, not believed
+    let hashes = database.with_extension("hash");
+    let mut lying = fs::read(&hashes).unwrap();
+    lying[200] ^= 1;
+    fs::write(hashes, lying).unwrap();
     scene.restore(&[]).success();
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn timestamp(at: Timestamp) -> String {
 }
 
 /// A point in time as people write it: `2026-05-17 14:03:00.5`, with an offset, or in UTC.
-pub(crate) fn parse_timestamp(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_timestamp(text: &str) -> Result<Timestamp, &'static str> {
     let text = text.trim();
     let micros = match text.parse::<jiff::Timestamp>() {
         Ok(stamp) => stamp.as_microsecond(),
@@ -20,7 +20,10 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<Timestamp, String> {
             let bare = text.strip_suffix("UTC").unwrap_or(text).trim_end();
             let civil = bare.parse::<jiff::civil::DateTime>();
             let zoned = civil.and_then(|civil| civil.to_zoned(jiff::tz::TimeZone::UTC));
-            zoned.map_err(|error| error.to_string())?.timestamp().as_microsecond()
+            let zoned = zoned.map_err(|_| {
+                "expected date and time as in '2026-05-17 14:03:00.5', with an offset from UTC as in '+02' or without"
+            })?;
+            zoned.timestamp().as_microsecond()
         }
     };
     Ok(Timestamp::from_unix_micros(micros))

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::compressed::uncompressed_name;
 use crate::error::ArchiveError;
 use crate::name::PARTIAL_SUFFIX;
 
@@ -69,8 +70,8 @@ pub fn cleanup(
 
 fn is_older(name: &str, oldest: &OldestKept, suffix: Option<&str>) -> bool {
     let name = suffix.and_then(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
-    let name = name.strip_suffix(PARTIAL_SUFFIX).unwrap_or(name);
-    let name = [".gz", ".lz4", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+    let name = uncompressed_name(name);
+    let name = name.strip_suffix(PARTIAL_SUFFIX).unwrap_or(&name);
     // as pg_archivecleanup: a segment of an earlier timeline with a number that is not
     // older may be the one that the oldest kept one continues
     is_segment(name) && name.get(TIMELINE_DIGITS..) < oldest.0.get(TIMELINE_DIGITS..)

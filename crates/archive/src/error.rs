@@ -49,6 +49,14 @@ pub enum ArchiveError {
         /// Its own.
         found: u64,
     },
+    /// What a file holds cannot be decompressed.
+    #[error("archive file \"{}\" is damaged: {source}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        source: io::Error,
+    },
     /// A file is compressed in a way that is not read here.
     #[error("archive file \"{}\" is compressed with {method}, which is not supported", path.display())]
     Compressed {
@@ -79,7 +87,9 @@ impl ArchiveError {
             ArchiveError::Differs { .. } => Some(
                 "two clusters, or two nodes that both wrote, must not share an archive: give each its own",
             ),
-            ArchiveError::Compressed { .. } => Some("decompress it in place, or archive with gzip"),
+            ArchiveError::Compressed { .. } => {
+                Some("decompress it in place, or archive with gzip, lz4 or zstd")
+            }
             ArchiveError::Command { outcome: CommandOutcome::Exited(126 | 127), .. } => {
                 Some("the shell could not run the command: check its path and permissions")
             }

@@ -25,6 +25,7 @@
 
 mod cleanup;
 mod command;
+mod compressed;
 mod destination;
 mod error;
 mod name;
@@ -34,6 +35,7 @@ mod status;
 
 pub use cleanup::{OldestKept, cleanup};
 pub use command::{Placeholders, run_command};
+pub use compressed::uncompressed_name;
 pub use destination::Destination;
 pub use error::{ArchiveError, CommandOutcome};
 pub use name::{ArchivedFile, PARTIAL_SUFFIX};

@@ -3,22 +3,21 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
 use crate::command::{Placeholders, run_command};
+use crate::compressed::Compression;
 use crate::error::{ArchiveError, CommandOutcome};
 use crate::name::PARTIAL_SUFFIX;
 
 /// Bytes that are copied at once.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Compressed files that are told from missing ones, and not read.
-const UNREADABLE: [(&str, &str); 2] = [(".lz4", "lz4"), (".zst", "zstd")];
+const UNREADABLE: [(&str, &str); 2] = [(".xz", "xz"), (".bz2", "bzip2")];
 
 /// Where archived files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Archive {
-    /// A directory: segments as they are, or compressed with gzip under `NAME.gz`, as
-    /// `pg_receivewal` leaves them.
+    /// A directory: segments as they are, or compressed under `NAME.gz` or `NAME.lz4`, as
+    /// `pg_receivewal` leaves them, or `NAME.zst`.
     Directory(PathBuf),
     /// A command for the shell, which puts the file `%f` at the path `%p`, and fails when
     /// there is none.
@@ -143,11 +142,13 @@ fn fetch_from(
     if let Some(file) = open_if_there(&plain)? {
         return copy(file, &plain, target, fill_to, cancelled);
     }
-    let gzip = with(".gz");
-    if let Some(file) = open_if_there(&gzip)? {
-        let limit = size.map_or(u64::MAX, |size| size.saturating_add(1));
-        let decoder = Tolerant { inner: MultiGzDecoder::new(file).take(limit), cut: whole.is_some() };
-        return copy(decoder, &gzip, target, fill_to, cancelled);
+    for method in Compression::ALL {
+        let path = with(method.suffix());
+        if let Some(file) = open_if_there(&path)? {
+            let limit = size.map_or(u64::MAX, |size| size.saturating_add(1));
+            let content = method.reader(file, whole.is_some()).map_err(ArchiveError::io("read", &path))?;
+            return copy(content.take(limit), &path, target, fill_to, cancelled);
+        }
     }
     for (suffix, method) in UNREADABLE {
         let path = with(suffix);
@@ -161,19 +162,9 @@ fn fetch_from(
     Ok(Fetched::Missing)
 }
 
-/// A reader for which the end may come early, where a file is known to be incomplete.
-struct Tolerant<R> {
-    inner: R,
-    cut: bool,
-}
-
-impl<R: Read> Read for Tolerant<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.inner.read(buffer) {
-            Err(error) if self.cut && error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-            other => other,
-        }
-    }
+/// Whether a decoder has met what cannot be, rather than the disk failed.
+fn is_damage(error: &io::Error) -> bool {
+    error.raw_os_error().is_none()
 }
 
 fn open_if_there(path: &Path) -> Result<Option<File>, ArchiveError> {
@@ -202,6 +193,9 @@ fn copy(
         }
         let read = match from.read(&mut chunk) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if is_damage(&error) => {
+                return Err(ArchiveError::Damaged { path: source.to_owned(), source: error });
+            }
             other => other.map_err(ArchiveError::io("read", source))?,
         };
         if read == 0 {
@@ -214,101 +208,4 @@ fn copy(
         to.set_len(size).map_err(ArchiveError::io("extend", target))?;
     }
     Ok(Fetched::There)
-}
-
-#[cfg(test)]
-mod tests {
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-
-    use super::*;
-
-    const NAME: &str = "000000010000000000000001";
-
-    fn gzip(content: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(content).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    struct Scene {
-        scratch: tempfile::TempDir,
-        archive: Archive,
-    }
-
-    impl Scene {
-        fn new() -> Scene {
-            let scratch = tempfile::tempdir().unwrap();
-            let archive = Archive::Directory(scratch.path().join("archive"));
-            fs::create_dir(scratch.path().join("archive")).unwrap();
-            Scene { scratch, archive }
-        }
-
-        fn file(&self, name: &str, content: &[u8]) {
-            fs::write(self.scratch.path().join("archive").join(name), content).unwrap();
-        }
-
-        fn fetch(&self, name: &str, size: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
-            let target = self.scratch.path().join("fetched");
-            let fetched = self.archive.fetch(name, Some(size), &target, &|| false)?;
-            Ok((fetched == Fetched::There).then(|| fs::read(target).unwrap()))
-        }
-    }
-
-    #[test]
-    fn segments_come_plain_or_from_gzip() {
-        let scene = Scene::new();
-        assert_eq!(scene.fetch(NAME, 4).unwrap(), None);
-        scene.file(&format!("{NAME}.gz"), &gzip(b"from"));
-        assert_eq!(scene.fetch(NAME, 4).unwrap().unwrap(), b"from");
-        scene.file(NAME, b"wal!");
-        assert_eq!(scene.fetch(NAME, 4).unwrap().unwrap(), b"wal!");
-    }
-
-    #[test]
-    fn an_incomplete_segment_is_filled_up() {
-        let scene = Scene::new();
-        let partial = format!("{NAME}.partial");
-        let mut cut = gzip(&[7; 100_000]);
-        cut.truncate(cut.len() - 9);
-        scene.file(&format!("{NAME}.gz.partial"), &cut);
-        let content = scene.fetch(&partial, 200_000).unwrap().unwrap();
-        assert_eq!(content.len(), 200_000);
-        assert!(content.starts_with(&[7; 10]) && content.ends_with(&[0; 10]));
-        scene.file(&partial, b"abc");
-        assert_eq!(scene.fetch(&partial, 5).unwrap().unwrap(), b"abc\0\0");
-    }
-
-    #[test]
-    fn what_cannot_be_a_segment_is_named() {
-        let scene = Scene::new();
-        scene.file(NAME, b"short");
-        let error = scene.fetch(NAME, 9).unwrap_err().to_string();
-        assert!(error.ends_with("has wrong size: 5 bytes, expected 9"), "{error}");
-        scene.file(&format!("{NAME}.gz"), &gzip(b"long"));
-        fs::remove_file(scene.archive.place(NAME)).unwrap();
-        assert!(matches!(scene.fetch(NAME, 3), Err(ArchiveError::Size { found: 4, .. })));
-        let other = "000000010000000000000002";
-        scene.file(&format!("{other}.lz4"), b"");
-        assert!(matches!(scene.fetch(other, 3), Err(ArchiveError::Compressed { method: "lz4", .. })));
-    }
-
-    #[test]
-    fn a_command_brings_files_or_says_that_there_are_none() {
-        let scene = Scene::new();
-        let directory = scene.scratch.path().to_owned();
-        let archive = |template: &str| Archive::Command {
-            template: template.to_owned(),
-            directory: directory.clone(),
-            restart: String::new(),
-        };
-        scene.file(NAME, b"wal!");
-        let target = directory.join("target");
-        let fetch = |template: &str| archive(template).fetch(NAME, Some(4), &target, &|| false);
-        assert_eq!(fetch("cp archive/%f %p").unwrap(), Fetched::There);
-        assert_eq!(fs::read(&target).unwrap(), b"wal!");
-        assert_eq!(fetch("cp nothing/%f %p 2>/dev/null").unwrap(), Fetched::Missing);
-        assert_eq!(fetch("true").unwrap(), Fetched::Missing);
-        assert!(matches!(fetch("no_such_program_here 2>/dev/null"), Err(ArchiveError::Command { .. })));
-    }
 }

@@ -6,6 +6,10 @@ use walship_basebackup::{BACKUP_LABEL_FILE, BackupLabel, INCOMPLETE_MARKER};
 use walship_node::{ControlFile, ControlState, DataDirectory};
 
 use crate::RestoreError;
+use crate::error::LOG_TAR;
+
+/// What the name of a packed backup begins with.
+const BASE_TAR: &str = "base.tar";
 
 /// A base backup that was found to be one.
 pub(crate) struct Backup {
@@ -25,9 +29,10 @@ impl Backup {
             return Err(not_one("it was not completed"));
         }
         if !directory.control().exists() {
-            return Err(match packed(path)? {
-                true => RestoreError::Packed(path.to_owned()),
-                false => not_one("it has no file named \"control\""),
+            let files = packed(path)?;
+            return Err(match files.is_empty() {
+                false => RestoreError::Packed { directory: path.to_owned(), files },
+                true => not_one("it has no file named \"control\""),
             });
         }
         let control = ControlFile::read(&directory)?;
@@ -47,10 +52,15 @@ impl Backup {
     }
 }
 
-fn packed(path: &Path) -> Result<bool, RestoreError> {
+/// The names of the tar files that a backup consists of, if it does.
+fn packed(path: &Path) -> Result<Vec<String>, RestoreError> {
     let entries = fs::read_dir(path).map_err(RestoreError::io("read directory", path))?;
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    Ok(names.into_iter().any(|name| name.starts_with("base.tar")))
+    let mut files: Vec<String> =
+        names.filter(|name| name.starts_with(BASE_TAR) || name.starts_with(LOG_TAR)).collect();
+    files.sort_unstable();
+    let is_backup = files.first().is_some_and(|name| name.starts_with(BASE_TAR));
+    Ok(if is_backup { files } else { Vec::new() })
 }
 
 /// Without a label the control file is enough.

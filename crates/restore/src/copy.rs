@@ -25,6 +25,12 @@ const LEFT_OUT: [&str; 12] = [
     "pg_replslot",
 ];
 
+/// The folder of the databases.
+const BASE: &str = "base";
+/// Their page hashes are left out, so that they are computed from what was copied, and held
+/// against the log: a backup that was damaged since it was taken is found out.
+const HASHES: &str = ".hash";
+
 /// Files to copy, and folders to make, relative to the backup.
 pub(crate) struct CopyList {
     folders: Vec<PathBuf>,
@@ -45,7 +51,10 @@ impl CopyList {
             let entry = entry.map_err(RestoreError::io("read directory", &here))?;
             let name = entry.file_name();
             let top = folder.as_os_str().is_empty();
-            let left_out = name.to_str().is_some_and(|name| top && LEFT_OUT.contains(&name));
+            let left_out = name.to_str().is_some_and(|name| match top {
+                true => LEFT_OUT.contains(&name),
+                false => folder == Path::new(BASE) && name.ends_with(HASHES),
+            });
             let path = folder.join(&name);
             let metadata = fs::metadata(entry.path()).map_err(RestoreError::io("stat", &entry.path()))?;
             match metadata.is_dir() {

@@ -10,6 +10,9 @@ use walship_settings::{AutoConfError, SettingError};
 use walship_types::{HistoryError, Lsn, SystemId, TimelineId};
 use walship_wal::WalError;
 
+/// What the name of a packed backup's log begins with.
+pub(crate) const LOG_TAR: &str = "pg_wal.tar";
+
 /// Why nothing was restored. The target directory is as it was before.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
@@ -45,8 +48,13 @@ pub enum RestoreError {
     #[error("could not replay: {0}")]
     Stopped(String),
     /// The backup is still packed.
-    #[error("\"{}\" is a backup in tar format", .0.display())]
-    Packed(PathBuf),
+    #[error("\"{}\" is a backup in tar format", directory.display())]
+    Packed {
+        /// Where it is.
+        directory: PathBuf,
+        /// The names of its tar files, the databases' first.
+        files: Vec<String>,
+    },
     /// There is no backup.
     #[error("\"{}\" is not a base backup: {why}", path.display())]
     NotABackup {
@@ -132,7 +140,7 @@ pub enum RestoreError {
         what: String,
     },
     /// The log ends, and goes on later.
-    #[error("the archive has a gap: the log ends at {at}, {what}, and goes on in \"{later}\"")]
+    #[error("the archive has a gap: the log ends at {at} and goes on in \"{later}\": {what}")]
     Gap {
         /// Where the log ends.
         at: Lsn,
@@ -193,8 +201,9 @@ impl RestoreError {
             RestoreError::Directory(walship_basebackup::RestoreError::NotEmpty { .. }) => {
                 "give a directory that is missing or empty"
             }
-            RestoreError::Packed(_) => {
-                "unpack it first: base.tar into an empty directory, and pg_wal.tar, if there is one, into its folder pg_wal"
+            RestoreError::Packed { directory, files } => return Some(unpack(directory, files)),
+            RestoreError::Stopped(_) => {
+                "the backup is damaged: walctl verifybackup says where, if it has a manifest; restore from another one"
             }
             RestoreError::OtherLabel { .. } => "take the files of one backup together",
             RestoreError::OtherCluster { .. } => {
@@ -222,4 +231,14 @@ impl RestoreError {
         };
         Some(text.to_owned())
     }
+}
+
+/// The commands that unpack a backup. tar finds out by itself how a file is compressed.
+fn unpack(directory: &Path, files: &[String]) -> String {
+    let command = |file: &String| {
+        let to = if file.starts_with(LOG_TAR) { "NEW/pg_wal" } else { "NEW" };
+        format!("tar -xf \"{}\" -C {to}", directory.join(file).display())
+    };
+    let commands: Vec<String> = files.iter().map(command).collect();
+    format!("unpack it first: mkdir NEW && {}", commands.join(" && "))
 }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use walship_archive::{Archive, ArchiveError, ArchivedFile, Fetched};
+use walship_archive::{Archive, ArchiveError, ArchivedFile, Fetched, uncompressed_name};
 use walship_types::{Lsn, SegmentNo, TimelineId};
 use walship_wal::{WalConfig, WalSource, dump};
 
@@ -62,14 +62,11 @@ impl Staging {
             other => names.extend(other?.unwrap_or_default()),
         }
         let size = self.config.segment_size;
-        let segment = |name: &String| {
-            let name = name.replace(".gz", "");
-            match ArchivedFile::parse(&name, size)? {
-                ArchivedFile::Segment { timeline, segment, .. } => {
-                    self.timelines(segment).contains(&timeline).then_some(segment)
-                }
-                ArchivedFile::History(_) => None,
+        let segment = |name: &String| match ArchivedFile::parse(&uncompressed_name(name), size)? {
+            ArchivedFile::Segment { timeline, segment, .. } => {
+                self.timelines(segment).contains(&timeline).then_some(segment)
             }
+            ArchivedFile::History(_) => None,
         };
         Ok(names.iter().filter_map(segment).collect())
     }
@@ -153,7 +150,11 @@ impl Staging {
                     self.source = WalSource::offline(self.config.clone());
                     return Ok(true);
                 }
-                Err(error @ (ArchiveError::Size { .. } | ArchiveError::Compressed { .. })) => {
+                Err(
+                    error @ (ArchiveError::Size { .. }
+                    | ArchiveError::Damaged { .. }
+                    | ArchiveError::Compressed { .. }),
+                ) => {
                     self.refused.insert(segment, error.to_string());
                 }
                 Err(error) => return Err(error.into()),
