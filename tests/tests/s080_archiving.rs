@@ -107,7 +107,15 @@ fn nothing_is_removed_before_a_failing_command_succeeds() {
     assert!(leader.dir().join("pg_wal/000000010000000000000001").exists());
     let line = leader.log().lines().find(|line| line.contains("could not archive")).unwrap().to_owned();
     let line = line.split_once("WARNING:").map_or(line.as_str(), |(_, rest)| rest).trim();
-    golden("archive_command_fails", line, lab.path());
+    let waiting = regex::Regex::new(r"\d+ files? waits?").unwrap();
+    golden("archive_command_fails", &waiting.replace(line, "$$N files wait"), lab.path());
+    // and that the log grows is said at each checkpoint
+    wait_until("it is told", || leader.log().contains("of log that is not archived"));
+    let line =
+        leader.log().lines().find(|line| line.contains("of log that is not archived")).unwrap().to_owned();
+    let line = line.split_once("WARNING:").map_or(line.as_str(), |(_, rest)| rest).trim();
+    let kept = regex::Regex::new(r"keeps \d+ MB").unwrap();
+    golden("archive_behind", &kept.replace_all(line, "keeps $$N MB"), lab.path());
     // a reload makes it try again at once, not after the pause
     fs::write(path.join("mounted"), "").unwrap();
     write(&format!("cp %p {}/%f", path.display()));

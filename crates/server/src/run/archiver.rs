@@ -11,7 +11,7 @@ use walship_archive::{
 };
 use walship_disk::DiskError;
 use walship_settings::{Settings, Typed as _};
-use walship_types::{Lsn, SegmentNo, TimelineId, Timestamp};
+use walship_types::{Lsn, SegmentNo, TimelineId, Timestamp, segment_file_name};
 
 use super::node::Node;
 use crate::catalog::ArchiverStatistics;
@@ -150,6 +150,30 @@ pub(crate) fn oldest_unarchived(node: &Node) -> Result<Option<Lsn>, DiskError> {
     let open = pending(&status.files()?, &status.read()?, &duty);
     let oldest = open.into_iter().filter_map(Pending::keeps).min();
     Ok(oldest.map(|segment| node.segment_size.start_of(segment)))
+}
+
+/// Says that the log grows because it is not archived: at each checkpoint, as long as more
+/// waits than `max_wal_size`.
+pub(crate) fn tell_if_behind(node: &Node, oldest_unarchived: Option<Lsn>) {
+    let Some(oldest) = oldest_unarchived else { return };
+    let waiting = node.log().positions().flush.get().saturating_distance_from(oldest);
+    let limit = node.settings().bytes("max_wal_size");
+    if waiting <= limit {
+        return;
+    }
+    let segment = segment_file_name(
+        node.log().history().timeline_at(oldest),
+        node.segment_size.segment_of(oldest),
+        node.segment_size,
+    );
+    let (megabytes, limit) = (waiting >> 20, limit >> 20);
+    tracing::warn!(
+        event = "archive_behind",
+        file = segment,
+        megabytes,
+        hint = "nothing is removed before it is archived: see pg_stat_archiver, and how much room there is",
+        "pg_wal keeps {megabytes} MB of log that is not archived, from \"{segment}\" on, more than max_wal_size, which is {limit} MB"
+    );
 }
 
 /// Whether everything before `end` is archived; `None` if the node archives nothing. On a
@@ -313,12 +337,15 @@ impl Worker {
             ),
             RoundFailure::Archive(file, error) => {
                 let name = file.name(self.node.segment_size);
+                let waiting = self.status.read().map_or(0, |statuses| statuses.ready.len());
+                let files = if waiting == 1 { "file waits" } else { "files wait" };
                 tracing::warn!(
                     event = "archive_failed",
                     file = name,
                     attempts,
+                    waiting,
                     hint = error.hint(),
-                    "could not archive \"{name}\": {error}; trying again in {seconds} s"
+                    "could not archive \"{name}\": {error}; {waiting} {files}; trying again in {seconds} s"
                 );
                 self.node.archiver.failed(name);
             }

@@ -10,7 +10,7 @@ use walship_node::{ControlDatabase, ControlState, NodeError, RetentionInput, ret
 use walship_settings::Typed as _;
 use walship_types::{Lsn, Timestamp};
 
-use super::archiver::{SegmentAge, forget_removed, oldest_unarchived};
+use super::archiver::{SegmentAge, forget_removed, oldest_unarchived, tell_if_behind};
 use super::log::{FollowerLog, NodeLog};
 use super::node::Node;
 
@@ -234,6 +234,7 @@ pub(crate) fn release_log(node: &Node) -> Result<usize, CheckpointError> {
     let from = node.segment_size.start_of(keep.keep_from);
     let removed = log.recycle_before(from).map_err(NodeError::from)?;
     forget_removed(node, keep.keep_from)?;
+    tell_if_behind(node, archive);
     Ok(removed)
 }
 
