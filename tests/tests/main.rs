@@ -82,6 +82,7 @@ mod s085_restore_faults;
 mod s086_archive_cleanup;
 mod s087_archiving_docs;
 mod s088_backup_waits_for_archive;
+mod s089_replacement;
 mod s090_views_as_postgresql;
 mod s091_monitoring_queries;
 mod s092_psql_describes;

@@ -165,9 +165,12 @@ impl WalSink {
         let size = self.config.segment_size;
         let mut reader = self.source.reader(size.start_of(size.segment_of(to)));
         let records_end = loop {
-            match reader.next()? {
-                Next::Record(_) => {}
-                Next::End(end) => break end.at,
+            match reader.next() {
+                Ok(Next::Record(_)) => {}
+                Ok(Next::End(end)) => break end.at,
+                // what is behind a segment that is gone is more than a part of a record
+                Err(WalError::Removed { .. }) => break self.position,
+                Err(error) => return Err(error),
             }
         };
         if records_end != to || to > self.position {
