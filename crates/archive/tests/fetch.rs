@@ -29,7 +29,9 @@ fn zstd(content: &[u8]) -> Vec<u8> {
     zstd::encode_all(content, 1).unwrap()
 }
 
-const METHODS: [(&str, fn(&[u8]) -> Vec<u8>); 3] = [(".gz", gzip), (".lz4", lz4), (".zst", zstd)];
+type Compress = fn(&[u8]) -> Vec<u8>;
+
+const METHODS: [(&str, Compress); 3] = [(".gz", gzip), (".lz4", lz4), (".zst", zstd)];
 
 struct Scene {
     scratch: tempfile::TempDir,
