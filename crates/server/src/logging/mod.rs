@@ -1,6 +1,6 @@
 //! What the log says: lines for people or for programs, and the last events for those who look later.
 //!
-//! [`start_logging`] begins it, once in a process; an [`EventLog`] keeps what had an `event` field.
+//! `start_logging` begins it, once in a process; an [`EventLog`] keeps what had an `event` field.
 
 mod events;
 mod file;
