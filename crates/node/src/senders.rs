@@ -188,3 +188,25 @@ impl Drop for SenderGuard {
         self.senders.changed();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_is_needed_from_where_a_stream_or_a_backup_is() {
+        let senders = Arc::new(Senders::default());
+        assert_eq!(senders.oldest_needed(), None);
+        let stream = senders.register(1, "follower".to_owned());
+        stream.update(|row| (row.state, row.sent) = (SenderState::Streaming, Lsn(300)));
+        assert_eq!(senders.oldest_needed(), Some(Lsn(300)));
+        let backup = senders.register(2, "backup".to_owned());
+        // what it has sent is no position in the log
+        backup.update(|row| {
+            (row.state, row.sent, row.backup_start) = (SenderState::Backup, Lsn(1), Some(Lsn(200)));
+        });
+        assert_eq!(senders.oldest_needed(), Some(Lsn(200)));
+        drop(backup);
+        assert_eq!(senders.oldest_needed(), Some(Lsn(300)));
+    }
+}
