@@ -7,7 +7,7 @@ use serde_json::json;
 use walship_protocol::{
     BaseBackupOptions, CheckpointMode, Conninfo, Host, HostAddress, ManifestChecksum, ManifestMode, Target,
 };
-use walship_server::replication::{BackupFormat, Destination, FetchError, FetchedBackup, fetch_base_backup};
+use walship_replication::{BackupFormat, Destination, FetchError, FetchedBackup, fetch_base_backup};
 use walship_settings::{AUTO_CONF_FILE, AutoConf};
 
 use crate::byte_size::byte_size;

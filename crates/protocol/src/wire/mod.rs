@@ -8,6 +8,7 @@ mod fields;
 mod frame;
 mod frontend;
 mod sqlstate;
+mod startup;
 
 pub use backend::{Authentication, BackendMessage, CopyDirection, TransactionStatus};
 pub use encode::{
@@ -26,3 +27,7 @@ pub use fields::{ErrorFields, ErrorSubject, Severity};
 pub use frame::{FRAME_BYTES_MAX, Frame, FrameError, decode_frame, frame_bytes_missing};
 pub use frontend::{Bind, FrontendMessage, MalformedMessage, Parse, Target};
 pub use sqlstate::SqlState;
+pub use startup::{
+    InvalidStartup, PROTOCOL_MINOR_MAX, ReplicationMode, STARTUP_BYTES_MAX, StartupPacket, StartupParameters,
+    startup_body_bytes,
+};

@@ -2,16 +2,17 @@ use std::sync::Arc;
 
 use walship_auth::Verifier;
 use walship_auth::hba::{Attempt, CertificateName, ClientCertificate, Decision, Method, Peer, Rule, Rules};
+use walship_protocol::wire::{ReplicationMode, StartupParameters};
+use walship_sql::ClientAddress;
+use walship_sql::roles::{Identity, PasswordState, Role, RoleTable};
+use walship_sql::{SqlError, SqlState};
 use walship_types::Timestamp;
 
 use super::door::{Access, InForce, canonical};
 use super::exchange::{Outcome, scram};
-use super::identity::Identity;
 use super::local_user;
 use super::networks::own_networks;
-use super::role::{PasswordState, Role, RoleTable};
-use crate::listen::{ClientAddress, ReplicationMode, Socket, StartupParameters};
-use crate::sql::{SqlError, SqlState};
+use crate::listen::Socket;
 
 /// Longest user name in a log line, in characters: the client chose it.
 const LOGGED_CHARACTERS_MAX: usize = 64;

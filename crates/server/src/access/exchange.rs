@@ -1,12 +1,13 @@
-use bytes::BytesMut;
 use std::io;
+
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use walship_auth::scram::{ServerExchange, ServerScramError, mechanisms};
 use walship_auth::{Verifier, nonce};
 use walship_protocol::wire::{put_sasl, put_sasl_continue, put_sasl_final};
+use walship_sql::{SqlError, SqlState};
 
 use crate::listen::Socket;
-use crate::sql::{SqlError, SqlState};
 
 /// Longest answer to an authentication request, in bytes. Ours are a few hundred.
 const ANSWER_BYTES_MAX: usize = 10_000;

@@ -4,10 +4,11 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use walship_engine::sqlite::WalIndexHeader;
 use walship_engine::{Databases, EngineError, WaitLimits};
+use walship_sql::roles::{
+    BOOTSTRAP_OID, ChangeError, Level, PasswordState, Privileges, Role, RoleChange, RoleTable, check_name,
+    check_options,
+};
 use walship_types::{DatabaseId, DatabaseName, Lsn, PageSize, Timestamp};
-
-use super::change::{ChangeError, RoleChange, check_name, check_options};
-use super::role::{BOOTSTRAP_OID, Level, PasswordState, Privileges, Role, RoleTable};
 
 /// The first oid of a role that is made (PostgreSQL's `FirstNormalObjectId`).
 const FIRST_OID: u32 = 16_384;

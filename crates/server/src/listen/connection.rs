@@ -1,31 +1,23 @@
 use std::future::Future;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use walship_protocol::wire::put_error;
+use walship_protocol::wire::{
+    InvalidStartup, PROTOCOL_MINOR_MAX, ReplicationMode, StartupPacket, StartupParameters, put_error,
+    startup_body_bytes,
+};
 use walship_tls::ServerTls;
 
 use super::socket::BlockingSocket;
 pub use super::socket::Socket;
-use super::startup::{
-    InvalidStartup, PROTOCOL_MINOR_MAX, ReplicationMode, StartupPacket, StartupParameters, body_bytes,
-};
-use crate::access::{Access, Identity, Refused};
-use crate::sql::{Connecting, SessionHost, Signals, SqlError, SqlState, Timer, run_session};
-
-/// Where a client is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAddress {
-    /// Over TCP, from there.
-    Tcp(SocketAddr),
-    /// Over a Unix socket.
-    Local,
-}
+use crate::access::{Access, Refused};
+use walship_sql::ClientAddress;
+use walship_sql::roles::Identity;
+use walship_sql::{Connecting, SessionHost, Signals, SqlError, SqlState, Timer, run_session};
 
 /// A connection that asked for replication. Nothing was answered to its StartupMessage yet.
 #[derive(Debug)]
@@ -132,7 +124,7 @@ async fn begin_tls(mut socket: Socket, tls: ServerTls) -> Result<Socket, Refusal
 }
 
 async fn read_packet(socket: &mut Socket) -> io::Result<Result<StartupPacket, InvalidStartup>> {
-    let bytes = match body_bytes(socket.read_u32().await?) {
+    let bytes = match startup_body_bytes(socket.read_u32().await?) {
         Ok(bytes) => bytes,
         Err(invalid) => return Ok(Err(invalid)),
     };

@@ -10,14 +10,14 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use walship_sql::{ClientAddress, SessionHost, Timer};
 
 use super::connection::{
-    ClientAddress, Destinations, Refusal, ReplicationHandler, Socket, dispatch, identify, negotiate, refuse,
+    Destinations, Refusal, ReplicationHandler, Socket, dispatch, identify, negotiate, refuse,
 };
 use super::pending::{Pending, PendingEntry};
 use super::unix::SocketFile;
 use crate::access::Access;
-use crate::sql::{SessionHost, Timer};
 
 /// Where to listen.
 #[derive(Clone)]

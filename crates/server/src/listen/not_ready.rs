@@ -4,12 +4,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
+use walship_sql::{SqlError, SqlState};
 
 use super::Listener;
 use super::connection::{Refusal, Socket, negotiate, refuse};
 use super::listener::PAUSE_AFTER_FAILURE;
 use crate::access::Access;
-use crate::sql::{SqlError, SqlState};
 
 /// A listener of a node that still recovers: who connects is told so at once (57P03),
 /// which `pg_isready` and waiting clients understand, instead of being left to hang.

@@ -9,8 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use walship_sql::roles::TlsSession;
 
-use crate::access::TlsSession;
+use crate::access::tls_session;
 
 /// A connection as it was accepted, and encrypted if its client asked for that.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Socket {
     /// What its handshake came to, if there was one.
     pub(crate) fn tls_session(&self) -> Option<TlsSession> {
         match self {
-            Socket::Tls(stream) => Some(TlsSession::of(stream)),
+            Socket::Tls(stream) => Some(tls_session(stream)),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use tracing_subscriber::layer::{Context, Filter};
 use walship_settings::{ModuleLevel, ModuleLevels, Typed};
 
 /// Modules of this crate; all others are crates of their own.
-const OF_THE_SERVER: [&str; 6] = ["access", "listen", "monitoring", "replication", "run", "sql"];
+const OF_THE_SERVER: [&str; 4] = ["access", "listen", "monitoring", "run"];
 
 /// What is logged: `log_min_messages`, and `log_module_levels` for parts of the server. Both can change at any time.
 #[derive(Debug, Default)]
@@ -144,7 +144,7 @@ mod tests {
             let own = in_force.modules.iter().find(|(name, _)| is_below(target, name));
             own.map_or(in_force.all, |(_, shown)| *shown).includes(level)
         };
-        assert!(shown("walship_server::replication::receiver", Level::DEBUG));
+        assert!(shown("walship_replication::receiver", Level::DEBUG));
         assert!(!shown("walship_server::run", Level::DEBUG) && shown("walship_server::run", Level::INFO));
         assert!(!shown("walship_wal", Level::WARN) && shown("walship_walnut", Level::WARN));
     }

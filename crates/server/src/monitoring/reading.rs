@@ -1,10 +1,10 @@
-use walship_types::{Lsn, Timestamp};
-
-use super::{Monitored, MonitoringSource};
-use crate::catalog::{
+use walship_sql::catalog::{
     BackendRow, ControlRow, DatabaseRow, FailoverRow, Positions, ReceiverRow, ReplayPause, ReplicationRow,
     SlotRow, WalStatistics,
 };
+use walship_types::{Lsn, Timestamp};
+
+use super::{Monitored, MonitoringSource};
 
 /// A node at one moment, taken once for each answer, so that its numbers belong together.
 pub(super) struct Reading {

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
+use walship_sql::catalog::CatalogSource;
 use walship_types::{Durations, Timestamp};
-
-use crate::catalog::CatalogSource;
 
 /// A node as it is watched: what its views show, and what they have no column for.
 pub trait MonitoringSource: CatalogSource {

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use walship_sql::catalog::{ClientAddress, ReplayPause};
 use walship_types::Timestamp;
 
 use super::MonitoringSource;
@@ -7,7 +8,6 @@ use super::health::{self, Wanted};
 use super::machine::Machine;
 use super::query;
 use super::reading::Reading;
-use crate::catalog::{ClientAddress, ReplayPause};
 use crate::logging::LoggedEvent;
 
 /// What the page shows, as one JSON object. Samples and events are those after the numbers that the query names, so
@@ -77,7 +77,7 @@ fn leader(reading: &Reading) -> Option<Value> {
 
 fn followers(reading: &Reading) -> Vec<Value> {
     let end = reading.end_of_log();
-    let row = |row: &crate::catalog::ReplicationRow| {
+    let row = |row: &walship_sql::catalog::ReplicationRow| {
         json!({
             "name": row.application_name,
             "address": address(&row.client),
@@ -102,7 +102,7 @@ fn address(client: &ClientAddress) -> String {
 }
 
 fn slots(reading: &Reading) -> Vec<Value> {
-    let row = |slot: &crate::catalog::SlotRow| {
+    let row = |slot: &walship_sql::catalog::SlotRow| {
         json!({
             "name": slot.name,
             "active": slot.active_pid.is_some(),
@@ -115,7 +115,7 @@ fn slots(reading: &Reading) -> Vec<Value> {
 }
 
 fn databases(reading: &Reading) -> Vec<Value> {
-    let row = |row: &crate::catalog::DatabaseRow| {
+    let row = |row: &walship_sql::catalog::DatabaseRow| {
         json!({
             "name": row.name,
             "bytes": row.pages * u64::from(row.page_size),

@@ -11,10 +11,10 @@ use walship_archive::{
 };
 use walship_disk::DiskError;
 use walship_settings::{Settings, Typed as _};
+use walship_sql::catalog::ArchiverStatistics;
 use walship_types::{Lsn, SegmentNo, TimelineId, Timestamp, segment_file_name};
 
 use super::node::Node;
-use crate::catalog::ArchiverStatistics;
 
 /// How often the archiver looks whether a segment was completed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);

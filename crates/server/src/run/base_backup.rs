@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use walship_client::{Connection, Purpose};
 use walship_node::{DataDirectory, DirectoryLock, NodeError};
 use walship_protocol::{BaseBackupOptions, CheckpointMode, Conninfo, ManifestMode, Target};
-use walship_settings::AutoConf;
-
-use super::{Failure, StartOptions};
-use crate::replication::{
+use walship_replication::{
     BackupFormat, Destination, FetchError, FetchedBackup, OtherLogFormat, Progress, check_log_format,
     fetch_base_backup,
 };
+use walship_settings::AutoConf;
+
+use super::{Failure, StartOptions};
 
 /// Pause before an unreachable leader is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);

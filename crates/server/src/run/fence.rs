@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use walship_node::{BackendKind, Fence, Interrupt, NoProof, NodeError, SenderState, judge_history};
 use walship_protocol::wire::{ErrorFields, SqlState};
+use walship_sql::{NOT_LEADER, SessionStart, SqlError};
 use walship_types::{Lsn, SystemId, TimelineHistory, Timestamp};
 
 use super::faults::is_skipped;
 use super::log::NodeLog;
 use super::node::Node;
 use super::service_manager;
-use crate::sql::{NOT_LEADER, SessionStart, SqlError};
 
 /// What to do about a fenced node.
 pub(crate) const FENCED_HINT: &str =

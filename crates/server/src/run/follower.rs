@@ -101,7 +101,7 @@ fn replay_to(node: &Arc<Node>, source: &WalSource, control: &ControlFile, end: L
         consistent_at: control.minimum_recovery,
     };
     let phase = node.phase.subscribe();
-    let cancel = Arc::new(move || *phase.borrow() != crate::replication::ServerPhase::Running);
+    let cancel = Arc::new(move || *phase.borrow() != walship_replication::ServerPhase::Running);
     Redo::start(options, Arc::new(catalog), source, &start, cancel).map_err(Failure::new)
 }
 

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use walship_disk::SharedDisk;
 use walship_engine::Databases;
 use walship_node::{Backends, ControlFile, DataDirectory, NodeError, Receiver, Senders, Slots};
+use walship_replication::ServerPhase;
 use walship_settings::{Settings, SharedSettings};
 use walship_types::{DurationHistogram, Lsn, SegmentSize, SystemId, Timestamp};
 
@@ -19,7 +20,6 @@ use super::recovery_command::RecoveryCommand;
 use super::scrubber::Scrubs;
 use super::switchover::SwitchoverRequests;
 use crate::access::{Access, RoleStore};
-use crate::replication::ServerPhase;
 
 /// A running node: the parts that sessions, senders and the receiver share.
 ///

@@ -2,9 +2,8 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
+use walship_sql::SqlError;
 use walship_types::{Lsn, TimelineId};
-
-use crate::sql::SqlError;
 
 /// Requests to promote this node, and how the last one ended.
 #[derive(Debug, Default)]

@@ -9,17 +9,18 @@ use tokio::task::JoinHandle;
 use walship_archive::Archive;
 use walship_node::slot_name_for;
 use walship_protocol::{Conninfo, SlotName};
+use walship_replication::receiver::{
+    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, RestoreSource,
+    run_receiver,
+};
 use walship_settings::{Settings, Typed as _};
 use walship_types::{SegmentSize, SystemId, TimelineHistory, TimelineId};
 use walship_wal::{PositionWatch, WalSink, write_history};
 
 use super::Failure;
+use super::host::Host;
 use super::node::Node;
 use super::recovery_command::oldest_needed;
-use crate::replication::receiver::{
-    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, RestoreSource,
-    run_receiver,
-};
 
 /// How a follower calls itself unless told otherwise.
 const DEFAULT_NAME: &str = "walreceiver";
@@ -40,7 +41,7 @@ impl Receiving {
     pub(crate) fn start(runtime: &Runtime, node: &Arc<Node>, sink: WalSink) -> Receiving {
         let (stop, stopped) = watch::channel(false);
         let retry = node.options.retry;
-        let host = Arc::new(Arc::clone(node));
+        let host = Arc::new(Host(Arc::clone(node)));
         let task = runtime.spawn(run_receiver(ReceiverTask { host, sink, retry, stop: stopped }));
         Receiving { task, stop }
     }
@@ -131,7 +132,7 @@ fn restore_source(node: &Node, settings: &Settings) -> Option<RestoreSource> {
     Some(RestoreSource { archive, disk: Arc::clone(&node.disk), wal: node.directory.wal() })
 }
 
-impl ReceiverHost for Arc<Node> {
+impl ReceiverHost for Host {
     fn system_id(&self) -> SystemId {
         self.system_id
     }

@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use walship_archive::{CommandOutcome, Placeholders, run_command};
+use walship_replication::ServerPhase;
 use walship_settings::Typed as _;
 
 use super::node::Node;
-use crate::replication::ServerPhase;
 
 /// A command that a setting names and that runs beside everything else: nothing waits for
 /// it, and it never runs twice at the same time.

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use walship_node::{BackendKind, ControlState, Interrupt};
+use walship_replication::ServerPhase;
 
 use super::Failure;
 use super::archiver::switch_before_stop;
@@ -13,7 +14,6 @@ use super::node::Node;
 use super::receiving::ReceivingEnd;
 use super::supervise::Running;
 use super::switchover::Ready;
-use crate::replication::ServerPhase;
 
 /// How long a clean stop waits for followers to get everything.
 const DRAIN_WAIT: Duration = Duration::from_secs(10);

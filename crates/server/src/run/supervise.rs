@@ -16,7 +16,7 @@ use super::create::{GROUP_READS, create_if_asked, disk_of, file_creation_mask};
 use super::faults::survives_crash;
 use super::follower::{open_follower, start_replay};
 use super::heartbeat::watch_leader;
-use super::host::ReplicationDoor;
+use super::host::{Host, ReplicationDoor};
 use super::leader::{create_first_database, start_leader};
 use super::listening::{
     listen_config, listen_failure, monitor_addresses, note_command_line, open_access, pid_file,
@@ -155,7 +155,7 @@ impl Start {
             (Node::new(parts, access), None)
         };
         let mut signals = runtime.block_on(async { Signals::new() })?;
-        board.show(Arc::new(Arc::clone(&node)));
+        board.show(Arc::new(Host(Arc::clone(&node))));
         let mut running = Running { node, receiving, pid_file, board };
         if follower {
             match running.wait_until_consistent(runtime, &mut signals)? {
@@ -229,8 +229,9 @@ impl Running {
         for socket in listener.sockets() {
             tracing::info!(event = "listening", socket = %socket.display(), "listening on {}", socket.display());
         }
-        let door = Arc::new(ReplicationDoor { node: Arc::clone(&node) });
-        let mut accepting = runtime.spawn(listener.run(Arc::new(Arc::clone(&node)), door, listening_stops));
+        let door = Arc::new(ReplicationDoor { host: Host(Arc::clone(&node)) });
+        let mut accepting =
+            runtime.spawn(listener.run(Arc::new(Host(Arc::clone(&node))), door, listening_stops));
         runtime.spawn(watch_peers(Arc::clone(&node)));
         runtime.spawn(watch_leader(Arc::clone(&node)));
         let status = if node.is_follower() { PidStatus::Standby } else { PidStatus::Ready };

@@ -10,6 +10,7 @@ use walship_engine::{EngineError, HeldWriters, WaitLimits};
 use walship_node::{ControlState, SyncLevel};
 use walship_protocol::wire::ErrorFields;
 use walship_protocol::{Command, Conninfo, SessionAttributes, Target};
+use walship_replication::{SwitchedOver, Switchover, TimelineStart};
 use walship_settings::{AutoConf, Typed as _};
 use walship_types::{Lsn, TimelineId};
 use walship_wal::{WalSink, WalWriter};
@@ -24,7 +25,6 @@ use super::node::Node;
 use super::peers::{self, Identity, PeerError};
 use super::promote::remove_standby_signal;
 use super::receiving::Receiving;
-use crate::replication::{SwitchedOver, Switchover, TimelineStart};
 
 /// A follower that lacks no more than this gets the rest while writers wait.
 const NEAR_BYTES: u64 = 256 << 10;

@@ -2,12 +2,12 @@ use std::time::{Duration, Instant};
 
 use walship_node::{SenderState, SyncLevel, SyncState};
 use walship_settings::{StandbyMethod, StandbyNames, SynchronousCommit, Typed as _};
+use walship_sql::catalog::SynchronousRow;
+use walship_sql::{CancelReason, EndReason, SessionStart, SqlError, SqlState};
 use walship_types::Lsn;
 use walship_wal::WaitOutcome;
 
 use super::Node;
-use crate::catalog::SynchronousRow;
-use crate::sql::{CancelReason, EndReason, SessionStart, SqlError, SqlState};
 
 const LOCALLY_COMMITTED: &str =
     "The transaction has already committed locally, but might not have been replicated to the standby.";

@@ -9,15 +9,16 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use walship_server::access::{Access, Identity, RoleChange};
-use walship_server::listen::{
-    ClientAddress, ListenConfig, Listener, ReplicationConnection, ReplicationHandler, StartupParameters,
-};
-use walship_server::sql::{
+use walship_protocol::wire::StartupParameters;
+use walship_server::access::Access;
+use walship_server::listen::{ListenConfig, Listener, ReplicationConnection, ReplicationHandler};
+use walship_settings::{SessionIdentity, SessionSettings, Settings, SharedSettings, SynchronousCommit};
+use walship_sql::ClientAddress;
+use walship_sql::roles::{Identity, RoleChange};
+use walship_sql::{
     Activity, CancelReason, PgType, Registration, SessionEngine, SessionHost, SessionStart, Signals,
     SqlError, SqlState, TurnLimits,
 };
-use walship_settings::{SessionIdentity, SessionSettings, Settings, SharedSettings, SynchronousCommit};
 use walship_types::Lsn;
 
 /// The right to write, handed from session to session.

@@ -1,5 +1,6 @@
+use walship_sql::catalog::DatabaseRow;
+
 use super::log::unix_seconds;
-use crate::catalog::DatabaseRow;
 use crate::monitoring::exposition::{Exposition, Kind};
 use crate::monitoring::reading::Reading;
 

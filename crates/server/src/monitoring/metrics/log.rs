@@ -1,6 +1,6 @@
+use walship_sql::catalog::CatalogSource;
 use walship_types::{Lsn, Timestamp};
 
-use crate::catalog::CatalogSource;
 use crate::monitoring::exposition::{Exposition, Kind};
 use crate::monitoring::machine::Machine;
 use crate::monitoring::reading::Reading;

@@ -1,5 +1,6 @@
+use walship_sql::catalog::{BackendRow, NodeIdentity, TURN_WAIT};
+
 use super::log::unix_seconds;
-use crate::catalog::{BackendRow, NodeIdentity, TURN_WAIT};
 use crate::monitoring::exposition::{Exposition, Kind};
 use crate::monitoring::reading::Reading;
 

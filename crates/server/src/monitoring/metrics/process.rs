@@ -1,5 +1,6 @@
+use walship_sql::catalog::NodeIdentity;
+
 use super::log::unix_seconds;
-use crate::catalog::NodeIdentity;
 use crate::logging::EventLog;
 use crate::monitoring::exposition::{Exposition, Kind};
 use crate::monitoring::machine::Machine;

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use walship_sql::catalog::{ReplayPause, ReplicationRow};
 use walship_types::Lsn;
 
-use crate::catalog::{ReplayPause, ReplicationRow};
 use crate::monitoring::exposition::{Exposition, Kind};
 use crate::monitoring::reading::Reading;
 

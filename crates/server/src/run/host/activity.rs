@@ -1,8 +1,8 @@
 //! Who is connected, what the node's own workers do, and what each waits for, as the views show it.
 
 use walship_node::{BackendInfo, BackendKind, BackendState, ReceiverStatus, WORKER_PID_MAX};
+use walship_sql::catalog::{BackendRow, ClientAddress};
 
-use crate::catalog::{BackendRow, ClientAddress};
 use crate::run::Node;
 use crate::run::log::NodeLog;
 

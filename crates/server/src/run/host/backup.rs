@@ -8,11 +8,11 @@ use walship_basebackup::{BackupFile, FileContent};
 use walship_engine::PageSource;
 use walship_node::{ControlFile, ControlState, SenderGuard};
 use walship_protocol::wire::ErrorFields;
+use walship_replication::{BackupStart, RunningBackup};
 use walship_types::{Lsn, SqliteWalPosition, Timestamp};
 
 use super::replication::engine_fields;
 use super::slots::node_error;
-use crate::replication::{BackupStart, RunningBackup};
 use crate::run::Node;
 use crate::run::archiver::archived_until;
 use crate::run::follower::end_of_records;

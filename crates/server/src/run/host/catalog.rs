@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -7,23 +8,24 @@ use walship_engine::DatabasesRole;
 use walship_engine::redo::PauseState;
 use walship_node::{Interrupt, ReceiverStatus, SenderInfo, SlotInfo, slot_status};
 use walship_settings::{Reload, Typed as _};
-use walship_types::{Lsn, Timestamp};
-use walship_wal::RecordKind;
-use walship_wal::payload::RestorePoint;
-
-use super::{activity, databases};
-use crate::access::{Level, PasswordState, Privileges, Role};
-use crate::catalog::{
+use walship_sql::catalog::{
     ArchiverStatistics, BackendRow, BaseBackupRow, CatalogSource, CheckpointStatistics, ControlRow,
     DatabaseRow, FailoverRow, NewSlot, NodeIdentity, Positions, ReceiverRow, ReplayPause, ReplicationRow,
     RoleRow, SessionContext, SlotRow, SqlError, SynchronousRow, WalStatistics,
 };
+use walship_sql::roles::{Level, PasswordState, Privileges, Role};
+use walship_types::{Lsn, Timestamp};
+use walship_wal::RecordKind;
+use walship_wal::payload::RestorePoint;
+
+use super::{Host, activity, databases};
+use crate::logging::current_log_file;
 use crate::run::Node;
 use crate::run::checkpointer::retention_input;
 use crate::run::log::{FollowerLog, NodeLog};
 use crate::run::promotion::Wanted;
 
-impl CatalogSource for Arc<Node> {
+impl CatalogSource for Host {
     fn identity(&self) -> NodeIdentity {
         NodeIdentity {
             system_id: self.system_id,
@@ -196,6 +198,10 @@ impl CatalogSource for Arc<Node> {
 
     fn configuration_loaded_at(&self) -> Timestamp {
         *self.settings_loaded.lock()
+    }
+
+    fn log_file(&self) -> Option<PathBuf> {
+        current_log_file()
     }
 
     fn replay_pause(&self) -> ReplayPause {

@@ -3,9 +3,9 @@
 use walship_engine::DatabaseInfo;
 use walship_engine::redo::StoppedDatabase;
 use walship_node::BackendInfo;
+use walship_sql::catalog::DatabaseRow;
 use walship_types::Timestamp;
 
-use crate::catalog::DatabaseRow;
 use crate::run::Node;
 use crate::run::log::NodeLog;
 

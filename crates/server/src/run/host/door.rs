@@ -6,28 +6,30 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use walship_node::{BackendKind, BackendStart, Interrupt};
+use walship_protocol::wire::ReplicationMode;
 use walship_protocol::wire::{
     ErrorFields, TransactionStatus, put_authentication_ok, put_backend_key_data, put_error,
     put_parameter_status, put_ready_for_query,
 };
+use walship_replication::{ConnectionError, ReplicationSession, serve_replication};
+use walship_sql::ClientAddress;
+use walship_sql::SessionHost;
+use walship_sql::roles::Identity;
 
-use crate::access::Identity;
-use crate::listen::{ClientAddress, ReplicationConnection, ReplicationHandler, ReplicationMode};
-use crate::replication::{ConnectionError, ReplicationSession, serve_replication};
-use crate::run::Node;
+use super::Host;
+use crate::listen::{ReplicationConnection, ReplicationHandler};
 use crate::run::host::sql::backend_tls;
-use crate::sql::SessionHost;
 
 /// Lets replication connections in: greets them, and serves them until they end.
 pub(crate) struct ReplicationDoor {
-    pub(crate) node: Arc<Node>,
+    pub(crate) host: Host,
 }
 
 impl ReplicationHandler for ReplicationDoor {
     fn serve(&self, connection: ReplicationConnection) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let node = Arc::clone(&self.node);
+        let host = self.host.clone();
         Box::pin(async move {
-            if let Err(error) = serve(node, connection).await {
+            if let Err(error) = serve(host, connection).await {
                 // what an operator wants to know has been logged where it happened
                 tracing::debug!(%error, "replication connection ended");
             }
@@ -35,14 +37,14 @@ impl ReplicationHandler for ReplicationDoor {
     }
 }
 
-async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(), ConnectionError> {
+async fn serve(host: Host, connection: ReplicationConnection) -> Result<(), ConnectionError> {
     let ReplicationConnection { mut socket, parameters, mode, client, identity } = connection;
     let refusal = match mode {
         ReplicationMode::Database => Some(
             ErrorFields::error("0A000", "logical replication connections are not supported")
                 .with_hint("connect with replication=true for physical replication, or without it for SQL"),
         ),
-        _ => node.admit().err().map(ErrorFields::from),
+        _ => host.admit().err().map(ErrorFields::from),
     };
     if let Some(error) = refusal {
         let mut out = BytesMut::new();
@@ -65,7 +67,7 @@ async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(),
         client_address: client,
         tls: identity.tls.as_deref().map(backend_tls),
     };
-    let registered = node.backends.register(
+    let registered = host.backends.register(
         start,
         Arc::new(move |interrupt| {
             if interrupt == Interrupt::Terminate {
@@ -74,7 +76,7 @@ async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(),
         }),
     );
     let mut greeting = BytesMut::new();
-    let reported = reported_settings(&node, &identity, &application_name);
+    let reported = reported_settings(&host, &identity, &application_name);
     put_greeting(&mut greeting, &reported, registered.pid(), registered.key());
     socket.write_all(&greeting).await?;
     socket.flush().await?;
@@ -86,15 +88,15 @@ async fn serve(node: Arc<Node>, connection: ReplicationConnection) -> Result<(),
         client,
     };
     tokio::select! {
-        result = serve_replication(socket, BytesMut::new(), session, Arc::new(Arc::clone(&node))) => result,
+        result = serve_replication(socket, BytesMut::new(), session, Arc::new(host)) => result,
         () = ended.notified() => Ok(()),
     }
 }
 
 /// What a physical replication connection is told of the settings; the encodings are
 /// PostgreSQL's for a connection without a database.
-fn reported_settings(node: &Arc<Node>, identity: &Identity, application_name: &str) -> Vec<(String, String)> {
-    let mut settings = SessionHost::settings(node, identity);
+fn reported_settings(host: &Host, identity: &Identity, application_name: &str) -> Vec<(String, String)> {
+    let mut settings = SessionHost::settings(host, identity);
     // a name that cannot be set is one that the client made up; it keeps the default
     let _ = settings.set_at_startup("application_name", application_name);
     let reported = settings.report_all().into_iter().map(|(name, value)| match name {

@@ -1,13 +1,13 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use walship_protocol::wire::ErrorFields;
+use walship_replication::{FailoverHost, SwitchedOver, Switchover, TimelineStart};
+use walship_sql::catalog::{FailoverRow, FenceRow, PromotionRow};
 use walship_types::{Lsn, SystemId, TimelineHistory, TimelineId};
 
-use crate::catalog::{FailoverRow, FenceRow, PromotionRow};
-use crate::replication::{FailoverHost, SwitchedOver, Switchover, TimelineStart};
+use super::Host;
 use crate::run::Node;
 use crate::run::promotion::Wanted;
 use crate::run::switchover::switch_over;
@@ -47,7 +47,7 @@ impl Node {
     }
 }
 
-impl FailoverHost for Arc<Node> {
+impl FailoverHost for Host {
     fn fence(&self, system_id: SystemId, history: &TimelineHistory, node: &str) -> Result<Lsn, ErrorFields> {
         Ok(self.learn_of(system_id, history, node)?)
     }

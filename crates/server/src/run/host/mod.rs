@@ -12,4 +12,21 @@ mod replication;
 mod slots;
 mod sql;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::node::Node;
+
 pub(crate) use door::ReplicationDoor;
+
+/// The node behind the traits by which sessions, senders and receivers know it.
+#[derive(Clone)]
+pub(crate) struct Host(pub(crate) Arc<Node>);
+
+impl Deref for Host {
+    type Target = Arc<Node>;
+
+    fn deref(&self) -> &Arc<Node> {
+        &self.0
+    }
+}

@@ -1,12 +1,10 @@
-use std::sync::Arc;
-
 use walship_settings::Typed as _;
 use walship_types::Lsn;
 
+use super::Host;
 use crate::monitoring::{Monitored, MonitoringSource};
-use crate::run::Node;
 
-impl MonitoringSource for Arc<Node> {
+impl MonitoringSource for Host {
     fn monitored(&self) -> Monitored {
         let settings = self.settings();
         let count = |name| settings.count(name) as u64;

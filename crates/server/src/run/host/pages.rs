@@ -5,11 +5,11 @@ use bytes::Bytes;
 use walship_engine::PageSource;
 use walship_node::SenderGuard;
 use walship_protocol::wire::ErrorFields;
+use walship_replication::{LogSource, PageReader};
 use walship_types::{DatabaseId, Lsn, PageNo, PageSize, TimelineId};
 
 use super::backup::{copied_until, keep_log_for};
 use super::replication::engine_fields;
-use crate::replication::{LogSource, PageReader};
 use crate::run::Node;
 
 /// Reads pages of this node's databases for another one that is rewound.

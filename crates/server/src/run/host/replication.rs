@@ -8,21 +8,22 @@ use walship_engine::EngineError;
 use walship_node::{BackendKind, BackupProgress, SenderGuard, SenderInfo, SyncLevels};
 use walship_protocol::Awaited;
 use walship_protocol::wire::ErrorFields;
+use walship_replication::{
+    FailoverHost, LogSource, PageReader, ReplicationHost, ReplicationSession, RunningBackup, SenderReport,
+    SenderRow, ServerPhase, SlotStore,
+};
 use walship_settings::Typed as _;
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId};
 use walship_wal::{WalError, read_history};
 
+use super::Host;
 use super::backup::NodeBackup;
 use super::pages::NodePages;
 use super::slots::slot_store;
 use super::sql::{check_connectable, engine_error};
-use crate::replication::{
-    FailoverHost, LogSource, PageReader, ReplicationHost, ReplicationSession, RunningBackup, SenderReport,
-    SenderRow, ServerPhase, SlotStore,
-};
 use crate::run::Node;
 
-impl ReplicationHost for Arc<Node> {
+impl ReplicationHost for Host {
     fn system_id(&self) -> SystemId {
         self.system_id
     }

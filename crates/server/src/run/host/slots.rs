@@ -3,10 +3,10 @@ use std::sync::Arc;
 use walship_node::{NodeError, SlotGuard};
 use walship_protocol::SlotName;
 use walship_protocol::wire::ErrorFields;
+use walship_replication::{SlotPosition, SlotStore, SlotUse};
 use walship_settings::Typed as _;
 use walship_types::Lsn;
 
-use crate::replication::{SlotPosition, SlotStore, SlotUse};
 use crate::run::Node;
 
 impl SlotStore for Node {
@@ -33,7 +33,7 @@ impl SlotStore for Node {
 
     fn acquire(&self, name: &SlotName, pid: i32) -> Result<Box<dyn SlotUse>, ErrorFields> {
         let guard = self.slots.acquire(name.as_str(), pid).map_err(|e| node_error(&e.into()))?;
-        Ok(Box::new(guard))
+        Ok(Box::new(InUse(guard)))
     }
 
     fn drop_temporary(&self, pid: i32) {
@@ -41,13 +41,16 @@ impl SlotStore for Node {
     }
 }
 
-impl SlotUse for SlotGuard {
+/// A slot, for as long as a sender uses it.
+struct InUse(SlotGuard);
+
+impl SlotUse for InUse {
     fn advance(&self, flushed: Lsn) {
-        SlotGuard::advance(self, flushed);
+        self.0.advance(flushed);
     }
 
     fn is_lost(&self) -> bool {
-        SlotGuard::is_lost(self)
+        self.0.is_lost()
     }
 }
 

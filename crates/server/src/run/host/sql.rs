@@ -9,23 +9,26 @@ use walship_node::{
     BackendGuard, BackendKind, BackendStart, BackendState, BackendTls, Interrupt, Slots, WaitShown,
     check_slot_name,
 };
+use walship_protocol::wire::StartupParameters;
+use walship_replication::ServerPhase;
 use walship_settings::{AutoConf, SessionIdentity, SessionSettings, SynchronousCommit, Typed as _};
-use walship_types::{DatabaseName, Lsn, PageSize, Timestamp};
-use walship_wal::{PositionWatch, WaitOutcome};
-
-use crate::access::{ChangedBy, Identity, Privileges, RoleChange, StoreError, TlsSession};
-use crate::catalog::{self, SessionContext, TURN_WAIT};
-use crate::listen::{ClientAddress, StartupParameters};
-use crate::replication::ServerPhase;
-use crate::run::Node;
-use crate::run::fence::describe;
-use crate::run::log::NodeLog;
-use crate::sql::{
+use walship_sql::ClientAddress;
+use walship_sql::catalog::{self, SessionContext, TURN_WAIT};
+use walship_sql::roles::{Identity, Privileges, RoleChange, TlsSession};
+use walship_sql::{
     Activity, CancelReason, EndReason, PgType, Registration, SessionEngine, SessionHost, SessionStart,
     Severity, Signals, SqlError, SqlState, TurnLimits, role_tag,
 };
+use walship_types::{DatabaseName, Lsn, PageSize, Timestamp};
+use walship_wal::{PositionWatch, WaitOutcome};
 
-impl SessionHost for Arc<Node> {
+use super::Host;
+use crate::access::{ChangedBy, StoreError};
+use crate::run::Node;
+use crate::run::fence::describe;
+use crate::run::log::NodeLog;
+
+impl SessionHost for Host {
     fn admit(&self) -> Result<(), SqlError> {
         // copied, so that the borrow ends here
         let phase = *self.phase.borrow();
@@ -112,7 +115,7 @@ impl SessionHost for Arc<Node> {
         session.set_number(start.pid);
         let context = SessionContext::new(start.pid, name, Arc::clone(&start.settings), None);
         let context = Arc::new(context.with_role(start.identity.role));
-        catalog::install(session.connection(), Arc::new(Arc::clone(self)), Arc::clone(&context))
+        catalog::install(session.connection(), Arc::new(self.clone()), Arc::clone(&context))
             .map_err(|e| SqlError::fatal(SqlState::INTERNAL_ERROR, e.to_string()))?;
         let start = start.clone();
         Ok(Box::new(NodeSession { node: Arc::clone(self), session, context, start }))

@@ -3,11 +3,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 use walship_client::{Connection, Event, Purpose};
 use walship_protocol::{Command, PrimaryMessage, Target};
+use walship_replication::receiver::{Primary, ReceiverError, ReceiverHost, fetch_history, identify};
 use walship_types::{Lsn, TimelineHistory, TimelineId};
 use walship_wal::{WalConfig, WalSource};
 
 use super::Fork;
-use crate::replication::receiver::{Primary, ReceiverError, ReceiverHost, fetch_history, identify};
 use crate::run::Failure;
 
 /// How much log before a fork is held against the source's, in bytes: enough that two

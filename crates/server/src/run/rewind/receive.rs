@@ -6,12 +6,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use walship_disk::SharedDisk;
 use walship_node::DataDirectory;
+use walship_replication::receiver::{
+    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, run_receiver,
+};
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory};
 use walship_wal::{PositionWatch, WaitOutcome, WalConfig, WalSink, WalSource, write_history};
 
-use crate::replication::receiver::{
-    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, run_receiver,
-};
 use crate::run::Failure;
 
 /// What the receiver of a node that is rewound has to know of it.
