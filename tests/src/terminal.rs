@@ -4,6 +4,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::die_with_parent;
@@ -13,6 +14,7 @@ pub struct Terminal {
     program: Child,
     keyboard: File,
     written: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -48,7 +50,7 @@ impl Terminal {
         let mut screen = keyboard.try_clone().expect("copy a descriptor");
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&written);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(length) = screen.read(&mut chunk) {
                 if length == 0 {
@@ -57,7 +59,7 @@ impl Terminal {
                 sink.lock().expect("nobody panics with it").extend_from_slice(&chunk[..length]);
             }
         });
-        Terminal { program, keyboard, written }
+        Terminal { program, keyboard, written, reader }
     }
 
     /// Presses keys.
@@ -78,14 +80,16 @@ impl Terminal {
         whole.map(|(page, _)| page.replace("\u{1b}[K", "").replace('\r', "")).unwrap_or_default()
     }
 
-    /// Waits until the program ends.
+    /// Waits until the program ends, and all that it wrote was read.
     ///
     /// # Panics
     /// When it does not within half a minute.
     pub fn wait_exit(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            if let Some(status) = self.program.try_wait().expect("wait for a program") {
+            if let Some(status) = self.program.try_wait().expect("wait for a program")
+                && self.reader.is_finished()
+            {
                 return status;
             }
             assert!(Instant::now() < deadline, "the program in the terminal goes on: {}", self.page());
