@@ -76,3 +76,61 @@ fn a_follower_of_what_was_set_back_is_rewound() {
     assert_identical(&replacement, &follower, "postgres");
     assert_eq!(follower.sql(ROWS), "kept of the replacement");
 }
+
+#[test]
+fn a_follower_that_has_more_than_the_archive_had_is_rewound() {
+    let lab = Lab::new();
+    let archive = TestArchive::new(&lab);
+    let mut leader = archive.leader(&lab);
+    leader.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES ('kept')");
+    lab.base_backup(&leader, "backup");
+    let mut follower = lab.follower(&leader);
+    // the archive ends with a segment, where the replacement's own log begins
+    archive.complete(&leader);
+    leader.sql("INSERT INTO t(v) VALUES ('not archived')");
+    wait_caught_up(&leader, &follower);
+    leader.kill();
+    follower.stop();
+    let replacement = replacement(&lab, &[]);
+    let source = conninfo(&replacement);
+    let told = lab.walctl(&["rewind", "-D", "follower", "--source", &source]).success();
+    assert!(told.contains("transactions lost: 1"), "{told}");
+    drop(follower);
+    let follower = follow(&lab, &replacement);
+    assert_identical(&replacement, &follower, "postgres");
+    assert_eq!(follower.sql(ROWS), "kept of the replacement");
+}
+
+#[test]
+fn two_replacements_of_one_leader_are_told_apart() {
+    let lab = Lab::new();
+    let archive = TestArchive::new(&lab);
+    let mut leader = archive.leader(&lab);
+    leader.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES ('kept')");
+    lab.base_backup(&leader, "backup");
+    archive.complete(&leader);
+    leader.kill();
+    // both call it timeline 2, and only one of them is continued by timeline 3
+    lab.restore("backup", "twin", &["--keep-system-id"]).success();
+    let mut twin = lab.node(Role::Leader, "twin", &["-c", "wal_keep_size=64MB"]);
+    twin.start();
+    twin.sql("INSERT INTO t(v) VALUES ('of the twin only')");
+    twin.sql("SELECT pg_switch_wal()");
+    twin.sql("INSERT INTO t(v) VALUES ('on it goes')");
+    twin.stop();
+    lab.restore("backup", "first", &["--keep-system-id"]).success();
+    let mut first = lab.node(Role::Leader, "first", &["-c", "archive_mode=on", "-c", &archive.setting()]);
+    first.start();
+    first.sql("INSERT INTO t(v) VALUES ('of the first')");
+    archive.complete(&first);
+    first.stop();
+    lab.restore("backup", "second", &["--keep-system-id"]).success();
+    let mut second = lab.node(Role::Leader, "second", &[]);
+    second.start();
+    assert_eq!(second.sql(ROWS), "kept of the first");
+    let refused = lab.walctl(&["rewind", "-D", "twin", "--source", &conninfo(&second)]).failure();
+    assert!(refused.contains("WAL segment 000000020000000000000002 has already been removed"), "{refused}");
+    assert!(refused.contains("hint: the source no longer has the log since the fork"), "{refused}");
+    twin.start();
+    assert_eq!(twin.sql(ROWS), "kept of the twin only on it goes", "it is what it was");
+}

@@ -39,6 +39,7 @@ mod crc;
 pub mod dump;
 mod end;
 mod error;
+mod first;
 mod flusher;
 #[cfg(test)]
 mod format_doc;
@@ -65,6 +66,7 @@ pub use checked::CheckedBytes;
 pub use config::WalConfig;
 pub use end::{EndReason, WalEnd};
 pub use error::WalError;
+pub use first::first_record;
 pub use history::{check_ancestors, newest_timeline, read_history, write_history};
 pub use kind::RecordKind;
 pub use layout::record_start;

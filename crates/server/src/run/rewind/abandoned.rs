@@ -129,6 +129,16 @@ pub(super) fn oldest_start(config: &WalConfig, end: Lsn) -> Lsn {
     size.start_of(oldest)
 }
 
+/// That no checkpoint is in the log from `oldest` to a fork.
+pub(super) fn checkpoint_missing(config: &WalConfig, fork: Lsn, oldest: Lsn) -> Failure {
+    let segment = config.segment_size.segment_of(oldest);
+    let before = config.file_name(SegmentNo(segment.0.saturating_sub(1)));
+    Failure::new(format!(
+        "segment file \"{before}\" is missing: the last checkpoint before the fork at {fork} is in it or earlier"
+    ))
+    .hint("bring it back from an archive, or take a new base backup, walreceiver --init")
+}
+
 /// The log up to a fork, as it was when the timeline of the fork was the last one.
 pub(super) fn up_to(config: &WalConfig, fork: &Fork) -> Result<WalConfig, Failure> {
     let history: Option<TimelineHistory> = config.history.ancestor(fork.timeline);

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use walship_client::{Connection, Event, Purpose};
+use walship_client::{ClientError, Connection, Event, Purpose};
 use walship_protocol::{Command, PrimaryMessage, Target};
 use walship_replication::receiver::{Primary, ReceiverError, ReceiverHost, fetch_history, identify};
 use walship_types::{Lsn, TimelineHistory, TimelineId};
-use walship_wal::{WalConfig, WalSource};
+use walship_wal::{EndReason, RECORD_PAYLOAD_MAX, Record, WalConfig, WalSource, first_record};
 
 use super::Fork;
+use super::own_end::OwnEnd;
 use crate::run::Failure;
 
 /// How much log before a fork is held against the source's, in bytes: enough that two
@@ -16,6 +17,10 @@ use crate::run::Failure;
 const PROOF_BYTES: u64 = 64 << 10;
 /// How long the source may take to send it.
 const PROOF_WAIT: Duration = Duration::from_secs(30);
+/// Most log that the first record of a timeline takes, in bytes, all headers with it.
+const FIRST_RECORD_BYTES_MAX: u64 = RECORD_PAYLOAD_MAX as u64 + PROOF_BYTES;
+/// SQLSTATE of a server that no longer has a segment.
+const SEGMENT_GONE: &str = "58P01";
 
 /// The node that a rewound one will follow.
 pub(super) struct Source {
@@ -115,35 +120,106 @@ impl Source {
             }
             expected.extend_from_slice(&piece);
         }
-        let found = tokio::time::timeout(PROOF_WAIT, self.read_log(timeline, start, at)).await;
-        let found = found.map_err(|_| Failure::new("the source does not send its log"))??;
-        Ok(found == expected)
+        match self.read_log(timeline, start, at).await? {
+            Some(found) => Ok(found == expected),
+            None => self.continues(config, timeline, at).await,
+        }
     }
 
-    /// The source's log from `start` to `end`.
-    async fn read_log(&mut self, timeline: TimelineId, start: Lsn, end: Lsn) -> Result<BytesMut, Failure> {
+    /// Whether the timeline with which the source left `timeline` at `at` continues this
+    /// node's log, where the source has nothing from before: one that was restored to the
+    /// end of a segment begins there. The histories alone do not show it, since two nodes
+    /// may have given two timelines the same number. The first record of the new one does:
+    /// it has the position of the record before it, and the checksum of every database,
+    /// which have to be those that this node's log has there. More is not needed either,
+    /// since nothing from before that record is replayed.
+    async fn continues(
+        &mut self,
+        config: &WalConfig,
+        timeline: TimelineId,
+        at: Lsn,
+    ) -> Result<bool, Failure> {
+        let next = self.history.next_after(timeline).filter(|(_, start)| *start == at);
+        let Some((next, _)) = next.filter(|_| config.segment_size.offset_of(at) == 0) else {
+            return Err(gone(format!("the source has no log right before {at} on timeline {timeline}")));
+        };
+        let first = self.first_record(config, next, at).await?;
+        OwnEnd::read(config, at)?.is_continued_by(&first, config, at)
+    }
+
+    /// The first record of a timeline of the source that begins with a segment.
+    async fn first_record(
+        &mut self,
+        config: &WalConfig,
+        timeline: TimelineId,
+        at: Lsn,
+    ) -> Result<Record, Failure> {
+        let source = WalConfig { history: self.history.clone(), ..config.clone() };
+        let mut reason = EndReason::NotFlushed;
+        for most in [PROOF_BYTES, FIRST_RECORD_BYTES_MAX] {
+            let end = self.flushed.min(Lsn(at.0.saturating_add(most)));
+            let Some(log) = self.read_log(timeline, at, end).await? else {
+                return Err(gone(format!("the source has no log at {at} on timeline {timeline}")));
+            };
+            match first_record(&source, at, &log) {
+                Ok(record) => return Ok(record),
+                Err(EndReason::NotFlushed) => {}
+                Err(other) => {
+                    reason = other;
+                    break;
+                }
+            }
+        }
+        Err(Failure::new(format!("the source's timeline {timeline} has no record at {at}: {reason}")))
+    }
+
+    /// The source's log from `start` to `end`; `None` if it has been removed.
+    async fn read_log(
+        &mut self,
+        timeline: TimelineId,
+        start: Lsn,
+        end: Lsn,
+    ) -> Result<Option<BytesMut>, Failure> {
+        match tokio::time::timeout(PROOF_WAIT, self.receive_log(timeline, start, end)).await {
+            Ok(Ok(log)) => Ok(Some(log)),
+            // the command has been answered to its end: the connection takes the next one
+            Ok(Err(error)) if error.sqlstate() == Some(SEGMENT_GONE) => Ok(None),
+            Ok(Err(error)) => Err(source_refuses(error)),
+            Err(_) => Err(Failure::new("the source does not send its log")),
+        }
+    }
+
+    async fn receive_log(
+        &mut self,
+        timeline: TimelineId,
+        start: Lsn,
+        end: Lsn,
+    ) -> Result<BytesMut, ClientError> {
         let command = Command::StartReplication { slot: None, start, timeline: Some(timeline) };
         let connection = &mut self.connection;
-        connection.start(&command.to_string()).await.map_err(Failure::new)?;
+        connection.start(&command.to_string()).await?;
         let wanted = usize::try_from(end.saturating_distance_from(start)).unwrap_or(usize::MAX);
         let (mut found, mut done) = (BytesMut::new(), false);
         loop {
-            match connection.next().await.map_err(source_refuses)? {
+            match connection.next().await? {
                 Event::Data(data) => {
-                    if let Ok(PrimaryMessage::XLogData { data, .. }) = PrimaryMessage::decode(data) {
+                    // what is on its way when enough has come is let go
+                    if let Ok(PrimaryMessage::XLogData { data, .. }) = PrimaryMessage::decode(data)
+                        && found.len() < wanted
+                    {
                         found.extend_from_slice(&data);
                     }
                 }
                 Event::CopyDone if !done => {
                     done = true;
-                    connection.send_copy_done().await.map_err(Failure::new)?;
+                    connection.send_copy_done().await?;
                 }
                 Event::Ready => break,
                 _ => {}
             }
             if found.len() >= wanted && !done {
                 done = true;
-                connection.send_copy_done().await.map_err(Failure::new)?;
+                connection.send_copy_done().await?;
             }
         }
         found.truncate(wanted);
@@ -175,16 +251,21 @@ fn unrelated(error: ReceiverError) -> Failure {
 }
 
 /// Why the source does not send log or pages.
-pub(super) fn source_refuses(error: walship_client::ClientError) -> Failure {
-    let hint = error.server().and_then(|error| error.hint.clone());
-    let gone = error.sqlstate() == Some("58P01");
-    let failure = Failure::new(format!("the source refuses: {error}"));
-    match (gone, hint) {
-        (true, _) => failure.hint(
-            "the source no longer has the log since the fork, so that this node cannot be rewound: take a new base \
-             backup, walreceiver --init",
-        ),
-        (false, Some(hint)) => failure.hint(hint),
-        (false, None) => failure,
+pub(super) fn source_refuses(error: ClientError) -> Failure {
+    let failure = format!("the source refuses: {error}");
+    if error.sqlstate() == Some(SEGMENT_GONE) {
+        return gone(failure);
     }
+    match error.server().and_then(|error| error.hint.clone()) {
+        Some(hint) => Failure::new(failure).hint(hint),
+        None => Failure::new(failure),
+    }
+}
+
+/// The source lacks log that a rewind needs.
+fn gone(failure: String) -> Failure {
+    Failure::new(failure).hint(
+        "the source no longer has the log since the fork, so that this node cannot be rewound: take a new base \
+         backup, walreceiver --init",
+    )
 }

@@ -11,6 +11,7 @@ mod fetch;
 mod follow;
 mod fork;
 mod lost;
+mod own_end;
 mod receive;
 mod recover;
 mod steps;

@@ -10,11 +10,12 @@ use walship_types::{DatabaseId, Lsn, SqliteWalPosition, TimelineId};
 use walship_wal::payload::{Checkpoint, DatabaseState, EndOfRecovery};
 use walship_wal::{Next, PositionWatch, RecordKind, WalConfig, WalSource, cut_log};
 
-use super::abandoned::{Abandoned, describe, oldest_start, up_to};
+use super::abandoned::{Abandoned, checkpoint_missing, describe, oldest_start, up_to};
 use super::fetch::PageStream;
 use super::follow::{check_empty, is_follower, keep_databases, make_follower};
 use super::fork::{OwnLog, Source, Standing};
 use super::lost::LostFile;
+use super::own_end::begins_otherwise;
 use super::receive::{Receiving, RewindHost};
 use super::recover::Place;
 use super::{Fork, Outcome, RewindObserver, RewindOptions, RewindSums, Rewound, kill_point};
@@ -369,15 +370,7 @@ impl Rewind<'_> {
                 last = Some(found).filter(|found| found.redo >= oldest).or(last);
             }
         }
-        let Some(checkpoint) = last else {
-            let segment = common.segment_size.segment_of(oldest);
-            let before = common.file_name(walship_types::SegmentNo(segment.0.saturating_sub(1)));
-            return Err(Failure::new(format!(
-                "segment file \"{before}\" is missing: the last checkpoint before the fork at {} is in it or earlier",
-                fork.lsn
-            ))
-            .hint("bring it back from an archive, or take a new base backup, walreceiver --init"));
-        };
+        let Some(checkpoint) = last else { return Err(checkpoint_missing(common, fork.lsn, oldest)) };
         let scan = walship_engine::recovery::ScanStart {
             redo: checkpoint.redo,
             end: fork.lsn,
@@ -447,10 +440,7 @@ async fn states_at_fork(receiving: &mut Receiving, fork: Lsn) -> Result<RedoFrom
             && let Next::Record(record) = receiving.source().reader(fork).next()?
         {
             if record.kind != RecordKind::EndOfRecovery {
-                return Err(Failure::new(format!(
-                    "the source's timeline begins at {fork} with a {} record, an end of recovery expected",
-                    record.kind
-                )));
+                return Err(begins_otherwise(fork, record.kind));
             }
             let states = EndOfRecovery::decode(&record.payload).map_err(Failure::new)?.databases;
             return Ok(RedoFrom { redo: fork, at_fork: states.clone(), states });
