@@ -13,11 +13,15 @@ use walship_types::{Lsn, Timestamp, history_file_name};
 
 use super::archiving::wait_for_archive;
 use super::log_files::{log_file_sizes, log_files};
+use super::pace::Pace;
 use super::pieces::{Archive, Pieces};
 use crate::host::{BackupStart, ReplicationHost, RunningBackup};
 
 /// Bytes of the manifest in one message.
 const MANIFEST_PIECE_BYTES: usize = 32 * 1024;
+
+/// How many times as long as it works a backup pauses while transactions commit.
+const YIELD_SETTING: &str = "base_backup_yield";
 
 /// Directories that a data directory has to have, parents first.
 const DIRECTORIES: [&str; 5] = ["base", "pg_wal", "pg_wal/archive_status", "pg_tblspc", "pg_replslot"];
@@ -116,7 +120,8 @@ fn archive(
     };
     let group_access = host.show("data_directory_mode").is_some_and(|mode| mode.ends_with("50"));
     let rate = options.max_rate_kib.map(|kib| u64::from(kib) * 1024);
-    let mut sink = Archive::new(out, options.progress, progress);
+    let pauses = host.show(YIELD_SETTING).and_then(|pauses| pauses.parse().ok()).unwrap_or_default();
+    let mut sink = Archive::new(out, options.progress, progress, Pace::new(host.log(), pauses));
     let mut taker = Taker::new(&mut sink, manifest, Modes::new(group_access), rate, Timestamp::now());
     taker.file(label).map_err(failed)?;
     for directory in DIRECTORIES {

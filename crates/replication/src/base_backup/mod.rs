@@ -3,6 +3,7 @@
 mod archive;
 mod archiving;
 mod log_files;
+mod pace;
 mod pieces;
 
 use std::sync::Arc;

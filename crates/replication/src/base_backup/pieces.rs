@@ -8,6 +8,8 @@ use walship_basebackup::BackupSink;
 use walship_node::BackupProgress;
 use walship_protocol::wire::{put_copy_data, put_copy_data_head};
 
+use super::pace::Pace;
+
 /// Pieces (of up to 256 KiB) between the thread that reads files and the task that
 /// sends: enough that neither waits for the other's every step.
 pub(super) const PIECES_AHEAD: usize = 4;
@@ -65,11 +67,17 @@ pub(super) struct Archive<'a> {
     /// When progress was told last; `None` if it is not wanted.
     told: Option<Instant>,
     progress: &'a Arc<BackupProgress>,
+    pace: Pace,
 }
 
 impl<'a> Archive<'a> {
-    pub(super) fn new(out: &'a mut Pieces, tell: bool, progress: &'a Arc<BackupProgress>) -> Archive<'a> {
-        Archive { out, done: 0, told: tell.then(Instant::now), progress }
+    pub(super) fn new(
+        out: &'a mut Pieces,
+        tell: bool,
+        progress: &'a Arc<BackupProgress>,
+        pace: Pace,
+    ) -> Archive<'a> {
+        Archive { out, done: 0, told: tell.then(Instant::now), progress, pace }
     }
 
     /// Tells how many bytes there were in all.
@@ -93,7 +101,9 @@ impl BackupSink for Archive<'_> {
             return if self.out.buffer.len() > COPIED_BYTES_MAX { self.out.send() } else { Ok(()) };
         }
         put_copy_data_head(&mut self.out.buffer, b"d", bytes.len());
-        self.out.send_with(bytes)
+        self.out.send_with(bytes)?;
+        self.pace.after_piece();
+        Ok(())
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) const SETTINGS: &[Definition] = &[
         .unit(Megabytes)
         .at(Context::Sighup)
         .about("the most log that slots hold back; a slot that would need more is lost; -1 for no limit"),
+    SENDING.int("base_backup_yield", "3", 0, 100).at(Context::Sighup).about(
+        "how many times as long as it works a base backup pauses, piece by piece, while transactions commit; 0 for never",
+    ),
     SENDING
         .int("wal_sender_timeout", "1min", 0, 2_147_483_647)
         .unit(Milliseconds)
