@@ -101,6 +101,7 @@ fn measure_pairs(effort: Effort, wanted: impl Fn(&str) -> bool) {
     let follower = lab.follower(&leader);
     let mut systems = Systems { lab: &lab, leader, follower, postgres, standby };
 
+    rate::create(&systems);
     if wanted("rate") || wanted("replay") {
         rate::measure(&systems, effort).print("commits per second: single-row inserts, pgbench -M prepared");
     }

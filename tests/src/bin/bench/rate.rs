@@ -7,11 +7,14 @@ use crate::{Effort, Systems};
 
 const CLIENTS: [u32; 3] = [1, 16, 64];
 
+/// Creates the table that rows are inserted into, on both.
+pub(crate) fn create(systems: &Systems<'_>) {
+    systems.leader.sql("CREATE TABLE bench(id INTEGER PRIMARY KEY, v INTEGER, note TEXT)");
+    psql_on_postgres(systems, "CREATE TABLE bench(id BIGSERIAL PRIMARY KEY, v INTEGER, note TEXT)");
+}
+
 /// Rates and latencies of each number of clients, both systems in turn.
 pub(crate) fn measure(systems: &Systems<'_>, effort: Effort) -> Table {
-    let create = "CREATE TABLE bench(id INTEGER PRIMARY KEY, v INTEGER, note TEXT)";
-    systems.leader.sql(create);
-    psql_on_postgres(systems, "CREATE TABLE bench(id BIGSERIAL PRIMARY KEY, v INTEGER, note TEXT)");
     let script = systems.lab.file(
         "insert.sql",
         "\\set v random(1, 1000000)\nINSERT INTO bench(v, note) VALUES (:v, 'forty bytes of text, as a note would be');\n",
