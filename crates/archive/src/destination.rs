@@ -7,12 +7,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::command::{Placeholders, run_command};
 use crate::error::{ArchiveError, CommandOutcome};
+use crate::unfinished::Unfinished;
 
 /// Bytes that are copied or compared at once.
 const CHUNK_BYTES: usize = 1 << 20;
-/// What the name of a copy begins with that is not complete: hidden, and no name of a file
-/// of the log.
-const UNFINISHED_PREFIX: &str = ".archiving.";
 
 /// Where files of the log are archived to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +34,7 @@ impl Destination {
     ) -> Result<(), ArchiveError> {
         let path = format!("pg_wal/{name}");
         match self {
-            Destination::Directory(directory) => {
-                put_into(directory, &data_directory.join(path), name, cancelled)
-            }
+            Destination::Directory(directory) => put_into(directory, data_directory, name, cancelled),
             Destination::Command(template) => {
                 let command = Placeholders { path: &path, file: name, restart: "" }.expand(template);
                 match run_command(&command, data_directory, cancelled)? {
@@ -52,32 +48,24 @@ impl Destination {
 
 fn put_into(
     directory: &Path,
-    source: &Path,
+    data_directory: &Path,
     name: &str,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(), ArchiveError> {
     if !directory.is_dir() {
         return Err(ArchiveError::NoDirectory(directory.to_owned()));
     }
-    let target = directory.join(name);
+    let (source, target) = (data_directory.join("pg_wal").join(name), directory.join(name));
     if !target.exists() {
-        let unfinished = directory.join(format!("{UNFINISHED_PREFIX}{name}.{}", std::process::id()));
-        let copied =
-            copy_durably(source, &unfinished, cancelled).and_then(|()| take_name(&unfinished, &target));
-        match copied {
-            Ok(true) => return sync_directory(directory),
-            Ok(false) => {}
-            Err(error) => {
-                // it only takes up room; the next attempt writes it anew
-                let _ = fs::remove_file(&unfinished);
-                return Err(error);
-            }
+        let unfinished = Unfinished::begin(data_directory, directory, name);
+        copy_durably(&source, unfinished.path(), cancelled)?;
+        if take_name(unfinished.path(), &target)? {
+            return sync_directory(directory);
         }
-        let _ = fs::remove_file(&unfinished);
     }
     // a crash may have come between the copy and the note that it is there, or another
     // node archives the same log
-    check_same(source, &target)?;
+    check_same(&source, &target)?;
     File::open(&target).and_then(|file| file.sync_all()).map_err(ArchiveError::io("fsync", &target))?;
     sync_directory(directory)
 }
@@ -85,7 +73,7 @@ fn put_into(
 fn copy_durably(source: &Path, target: &Path, cancelled: &dyn Fn() -> bool) -> Result<(), ArchiveError> {
     let mut from = File::open(source).map_err(ArchiveError::io("open", source))?;
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
+    options.write(true).create_new(true).mode(0o600);
     let mut to = options.open(target).map_err(ArchiveError::io("create", target))?;
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -167,7 +155,7 @@ mod tests {
     fn scene() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let scratch = tempfile::tempdir().unwrap();
         let (node, archive) = (scratch.path().join("node"), scratch.path().join("archive"));
-        fs::create_dir_all(node.join("pg_wal")).unwrap();
+        fs::create_dir_all(node.join("pg_wal/archive_status")).unwrap();
         fs::create_dir(&archive).unwrap();
         fs::write(node.join("pg_wal").join(NAME), vec![7; CHUNK_BYTES + 9]).unwrap();
         (scratch, node, archive)
@@ -209,6 +197,23 @@ mod tests {
         let cancelled = Destination::Directory(archive.clone()).put(&node, NAME, &|| true);
         assert!(matches!(cancelled, Err(ArchiveError::Cancelled)));
         assert_eq!(fs::read_dir(&archive).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_crash_left_half_copied_goes_with_the_next_attempt() {
+        let (_scratch, node, archive) = scene();
+        let killed = Unfinished::begin(&node, &archive, NAME);
+        fs::write(killed.path(), "half").unwrap();
+        // a process that is killed drops nothing
+        std::mem::forget(killed);
+        // of another node, which may be at work
+        fs::write(archive.join(".archiving.other"), "half").unwrap();
+        Destination::Directory(archive.clone()).put(&node, NAME, &|| false).unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(&archive).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".archiving.other", NAME]);
+        assert_eq!(fs::read_dir(node.join("pg_wal/archive_status")).unwrap().count(), 0);
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod name;
 mod pending;
 mod source;
 mod status;
+mod unfinished;
 
 pub use cleanup::{OldestKept, cleanup};
 pub use command::{Placeholders, run_command};
