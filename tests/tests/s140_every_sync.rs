@@ -104,7 +104,7 @@ impl<'a> Traced<'a> {
     }
 }
 
-/// The path with SEGMENT for the 24 digits of a segment's name, and without a process id behind them.
+/// The path with SEGMENT for the 24 digits of a segment's name, and without the number behind them.
 fn hide_segment(path: &str) -> String {
     let is_digit = |byte: &u8| byte.is_ascii_hexdigit();
     let at =
@@ -184,6 +184,8 @@ fn a_leader_syncs_what_it_promises_in_order() {
         "sync pg_replslot/s",
     ];
     assert_in_order("a slot", &slot, &made);
+    let dropped = leader.during(|| drop(node.sql("SELECT pg_drop_replication_slot('s')")));
+    assert_in_order("a slot that is dropped", &dropped, &["sync pg_replslot"]);
 
     let archived = leader.during(|| {
         let done = "SELECT archived_count > 0 FROM pg_stat_archiver";

@@ -236,7 +236,9 @@ impl Slots {
             }
             slots.remove(name);
         }
-        remove_folder(&self.directory.join(name))
+        remove_folder(&self.directory.join(name))?;
+        // a slot that came back after a power cut would hold back log for nobody
+        Ok(self.disk.sync_dir(&self.directory)?)
     }
 
     /// Removes the temporary slots of a session that ends.
