@@ -65,17 +65,10 @@ pub fn main() -> ExitCode {
         directory_mode: if arguments.allow_group_access { 0o750 } else { 0o700 },
     }));
     run(StartOptions {
-        program: Program::WalSender,
-        directory: arguments.directory,
         init,
         listen: arguments.listen,
         metrics_listen: arguments.metrics_listen,
         settings: arguments.setting,
-        primary: None,
-        name: None,
-        slot: None,
-        use_slot: true,
-        retry: true,
-        auto_rewind: false,
+        ..StartOptions::in_directory(Program::WalSender, &arguments.directory)
     })
 }

@@ -70,7 +70,7 @@ pub struct StartOptions {
 
 impl StartOptions {
     /// As a program is started in a directory without more to say.
-    pub(crate) fn in_directory(program: Program, directory: &Path) -> StartOptions {
+    pub fn in_directory(program: Program, directory: &Path) -> StartOptions {
         StartOptions {
             program,
             directory: directory.to_owned(),
