@@ -1,5 +1,5 @@
 use bytes::{Bytes, BytesMut};
-use walship_types::{Lsn, SegmentNo};
+use walship_types::{Lsn, SegmentNo, TimelineId};
 
 use crate::end::{EndReason, WalEnd};
 use crate::layout;
@@ -28,8 +28,8 @@ pub struct WalReader {
     aligned: bool,
     previous: Option<Lsn>,
     chunk: Option<Chunk>,
-    /// The segment whose header was checked last.
-    checked: Option<SegmentNo>,
+    /// The segment whose header was checked last, and the timeline of its file.
+    checked: Option<(SegmentNo, TimelineId)>,
 }
 
 /// Why reading stopped.
@@ -84,8 +84,13 @@ impl WalReader {
             Err(Stop::End { reason, looked_at }) => {
                 // a mapping of what was not written then would hide what is now
                 self.chunk = None;
-                self.checked = None;
                 let config = self.source.config();
+                // a header with records behind it stays what it is: whoever follows the end of
+                // the log would map the segment for each record only to look at it again
+                let (size, position) = (config.segment_size, self.position);
+                let stays = |segment| size.segment_of(position) == segment && size.offset_of(position) > 0;
+                let caught_up = reason == EndReason::NotFlushed;
+                self.checked = self.checked.filter(|(segment, _)| caught_up && stays(*segment));
                 let segment = config.segment_size.segment_of(looked_at);
                 let (file, offset) = (config.file_name(segment), config.segment_size.offset_of(looked_at));
                 Ok(Next::End(WalEnd { at: self.position, reason, file, offset }))
@@ -226,10 +231,12 @@ impl WalReader {
     /// Makes sure that `at` is behind a checked segment header, and says how many of
     /// `len` bytes lie in that segment.
     fn enter(&mut self, at: &mut Lsn, len: usize, running: Running) -> Result<usize, Stop> {
-        let size = self.source.config().segment_size;
+        let config = self.source.config();
+        let size = config.segment_size;
         let segment = size.segment_of(*at);
         let start = size.start_of(segment);
-        if self.checked != Some(segment) {
+        let file = (segment, config.file_timeline(segment));
+        if self.checked != Some(file) {
             let header = self.segment_header(start)?;
             if *at == start {
                 let begins = layout::record_start(start, size) == running.record;
@@ -242,7 +249,7 @@ impl WalReader {
                     header.check_continuation(record, left).map_err(|e| self.header_stop(start, e))?;
                 }
             }
-            self.checked = Some(segment);
+            self.checked = Some(file);
         }
         *at = layout::record_start(*at, size);
         let room = size.bytes() - size.offset_of(*at);

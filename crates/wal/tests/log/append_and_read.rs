@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::scene::{MIB, append, config, payload, read_all, start};
-use walship_disk::SimDisk;
+use walship_disk::{Disk as _, SimDisk};
 use walship_types::{Lsn, SegmentNo};
 use walship_wal::{EndReason, Next, RecordKind, WalConfig, WalError, WalSource, WalWriter, recover};
 
@@ -114,6 +114,27 @@ fn checked_bytes_stop_before_a_damaged_record() {
     assert!(bytes.position() <= damaged, "damaged bytes were given out");
     let WalError::CorruptBelowFlush { end, .. } = error else { panic!("{error}") };
     assert_eq!(end.at, damaged);
+}
+
+#[test]
+fn who_keeps_up_reads_from_memory_alone() {
+    let disk = SimDisk::new(1);
+    // far less than a segment
+    let config = WalConfig { hot_tail_bytes: 64 << 10, ..config(&disk) };
+    let end = walship_wal::create_first_segment(&config).unwrap();
+    let writer = WalWriter::start(config.clone(), end).unwrap();
+    let mut reader = writer.source().reader(Lsn(MIB));
+    for n in 0..40 {
+        let (lsn, end) = append(&writer, &payload(n, 9_000));
+        writer.flush(end).unwrap();
+        let Next::Record(record) = reader.next().unwrap() else { panic!("no record at {lsn}") };
+        assert_eq!(record.lsn, lsn);
+        assert!(matches!(reader.next().unwrap(), Next::End(end) if end.reason == EndReason::NotFlushed));
+        if n == 20 {
+            // its start is no longer in memory
+            disk.remove(&config.file_path(SegmentNo(1))).unwrap();
+        }
+    }
 }
 
 #[test]
