@@ -128,20 +128,31 @@ impl Redo {
     /// Makes everything that was taken in visible to readers, and returns up to where
     /// they now see.
     pub fn commit_batch(&mut self) -> Result<Lsn, RedoError> {
+        self.commit_batch_and(|_| {})
+    }
+
+    /// The same, with a call as soon as readers see it: what comes behind is replay's own
+    /// business.
+    pub(super) fn commit_batch_and(&mut self, visible: impl FnOnce(&Redo)) -> Result<Lsn, RedoError> {
         let lsn = self.taken;
         let ids: Vec<DatabaseId> =
             self.replicas.iter().filter(|(_, replica)| replica.has_batch()).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.with_replica(id, lsn, |replica, patience| {
+        let committed = ids.iter().try_for_each(|id| {
+            self.with_replica(*id, lsn, |replica, patience| {
                 replica.commit_batch(patience).inspect_err(|_| {
                     // the images are still in memory; only SQLite's transaction is lost
                     let _ = replica.abandon_write();
                 })
-            })?;
+            })
+        });
+        if committed.is_ok() {
+            let stop = self.stopped.values().map(|stop| stop.lsn).min();
+            self.visible = stop.map_or(self.taken, |stop| stop.min(self.taken)).max(self.visible);
+            visible(self);
         }
-        let stop = self.stopped.values().map(|stop| stop.lsn).min();
-        self.visible = stop.map_or(self.taken, |stop| stop.min(self.taken)).max(self.visible);
-        Ok(self.visible)
+        // whatever became of the others
+        let held = ids.iter().try_for_each(|id| self.with_replica(*id, lsn, Replica::hold_again));
+        committed.and(held).map(|()| self.visible)
     }
 
     fn apply_pages(&mut self, record: &Record) -> Result<(), RedoError> {
@@ -284,6 +295,7 @@ impl Redo {
         let Some(replica) = self.replicas.get_mut(&id) else { return Ok(()) };
         let stop = ReplayStop { database: replica.name.clone(), id, lsn, problem };
         let settled = replica.roll_back().and_then(|()| replica.commit_batch(&patience));
+        let settled = settled.and_then(|()| replica.hold_again(&patience));
         if let Err(error) = settled {
             tracing::error!(database = %stop.database, %error, "could not commit what was replayed before");
         }

@@ -39,6 +39,7 @@ pub(super) struct Replica {
     hashes: Arc<TrackedHashes>,
     open: OpenCommit,
     batch: Batch,
+    let_go: Option<LetGo>,
     /// End of the last record that was taken in; earlier ones are skipped.
     seen: Lsn,
     data_version: i64,
@@ -70,6 +71,17 @@ struct Batch {
     pages: Option<u32>,
     /// The smallest size in between: what the file has above it is gone.
     pages_min: u32,
+}
+
+/// What a commit of a batch left, without the write lock.
+#[derive(Debug)]
+struct LetGo {
+    /// The size of the file.
+    pages: u32,
+    /// How many pages were written.
+    images: usize,
+    /// The connection cannot read what was written.
+    reopen: bool,
 }
 
 /// What keeps a call from waiting for ever.
@@ -129,6 +141,7 @@ impl Replica {
             hashes,
             open: OpenCommit { start: open_from, ..OpenCommit::default() },
             batch: Batch::default(),
+            let_go: None,
             seen: open_from.unwrap_or(seen),
             data_version: 0,
             frames_expected: 0,
@@ -290,8 +303,8 @@ impl Replica {
         Ok(())
     }
 
-    /// Commits the batch to the file and takes the write lock again. On an error
-    /// the batch stays in memory, so that this can be tried again.
+    /// Commits the batch to the file; [`hold_again`](Replica::hold_again) has to follow. On
+    /// an error the batch stays in memory, so that this can be tried again.
     pub(super) fn commit_batch(&mut self, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
         let (Some(pages), Some(db)) = (self.batch.pages, &self.db) else { return Ok(()) };
         if !db.in_transaction() {
@@ -306,7 +319,17 @@ impl Replica {
         let reopen = first.is_some_and(|image| db.needs_reopen(image));
         let images = std::mem::take(&mut self.batch).images.len();
         self.hashes.lock().settle(true);
-        self.committed(pages, images, reopen, patience)
+        self.let_go = Some(LetGo { pages, images, reopen });
+        Ok(())
+    }
+
+    /// Takes the write lock again that a commit has let go of, and holds the file against
+    /// what that left. Readers need not wait for it.
+    pub(super) fn hold_again(&mut self, patience: &Patience<'_>) -> Result<(), ReplayProblem> {
+        match self.let_go.take() {
+            Some(LetGo { pages, images, reopen }) => self.committed(pages, images, reopen, patience),
+            None => Ok(()),
+        }
     }
 
     /// What follows every commit to the file.

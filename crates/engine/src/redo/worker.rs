@@ -204,6 +204,24 @@ impl Shared {
     fn stop_at(&self) -> Lsn {
         Lsn(self.stop_at.load(Ordering::Acquire))
     }
+
+    /// Tells what readers see now.
+    fn publish(&self, redo: &Redo) {
+        let stopped = redo.stopped().map(|stop| StoppedDatabase {
+            database: stop.database.to_string(),
+            lsn: stop.lsn,
+            message: stop.problem.to_string(),
+        });
+        let mut status = self.status.lock();
+        status.replayed = redo.visible();
+        status.last_commit_time = redo.last_commit_time();
+        status.trouble = None;
+        if redo.stopped().count() != status.stopped.len() {
+            status.stopped = stopped.collect();
+        }
+        drop(status);
+        self.replay.advance(redo.visible());
+    }
 }
 
 /// The thread's own state.
@@ -236,7 +254,7 @@ impl Replay {
     }
 
     fn run(mut self) -> Result<Redo, RedoError> {
-        self.publish();
+        self.shared.publish(&self.redo);
         while self.redo.taken() < self.shared.stop_at() {
             match self.step() {
                 Err(RedoError::NoSpace { database, retry_from }) => self.no_space(&database, retry_from),
@@ -336,27 +354,10 @@ impl Replay {
         self.batch_commits = 0;
         self.batch_began = None;
         if self.redo.has_batch() {
-            self.redo.commit_batch()?;
-            self.publish();
+            let shared = &self.shared;
+            self.redo.commit_batch_and(|redo| shared.publish(redo))?;
         }
         Ok(())
-    }
-
-    fn publish(&self) {
-        let stopped = self.redo.stopped().map(|stop| StoppedDatabase {
-            database: stop.database.to_string(),
-            lsn: stop.lsn,
-            message: stop.problem.to_string(),
-        });
-        let mut status = self.shared.status.lock();
-        status.replayed = self.redo.visible();
-        status.last_commit_time = self.redo.last_commit_time();
-        status.trouble = None;
-        if self.redo.stopped().count() != status.stopped.len() {
-            status.stopped = stopped.collect();
-        }
-        drop(status);
-        self.shared.replay.advance(self.redo.visible());
     }
 
     fn restartpoint_if_due(&mut self) -> Result<(), RedoError> {

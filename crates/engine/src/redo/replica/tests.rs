@@ -70,6 +70,7 @@ impl Pair {
         payload.extend(entries);
         self.replica.commit(Lsn(16), &Commit::decode(&payload).unwrap(), &PATIENT).unwrap();
         self.replica.commit_batch(&PATIENT).unwrap();
+        self.replica.hold_again(&PATIENT).unwrap();
     }
 
     fn stranger(&self) -> Connection {
