@@ -269,9 +269,13 @@ impl SessionSettings {
 impl Typed for SessionSettings {
     fn value_of(&self, name: &str) -> Option<Value> {
         let key = self.key(name).ok()?;
+        let name = match key {
+            Name::Known(index) => definitions().get(index).map_or("", |definition| definition.name),
+            Name::Custom(_) => "",
+        };
         let cluster = self.shared.load();
         // a follower writes nothing, whatever a session says; and the default holds until the transaction says otherwise
-        match name.to_ascii_lowercase().as_str() {
+        match name {
             "transaction_read_only" if cluster.bool("in_hot_standby") => return Some(Value::Bool(true)),
             "session_authorization" => return Some(Value::Text(self.identity.user.clone())),
             "is_superuser" => return Some(Value::Bool(self.identity.superuser)),
@@ -280,12 +284,8 @@ impl Typed for SessionSettings {
         let own = [&self.local, &self.session, &self.startup].into_iter().find_map(|layer| layer.get(&key));
         match own {
             Some(value) => Some(value.clone()),
-            None if name.eq_ignore_ascii_case("transaction_read_only") => {
-                self.value_of("default_transaction_read_only")
-            }
-            None if name.eq_ignore_ascii_case("transaction_isolation") => {
-                self.value_of("default_transaction_isolation")
-            }
+            None if name == "transaction_read_only" => self.value_of("default_transaction_read_only"),
+            None if name == "transaction_isolation" => self.value_of("default_transaction_isolation"),
             None => cluster.value_of(name),
         }
     }
