@@ -40,7 +40,7 @@ pub use message::{
     XLOG_DATA_HEADER_BYTES, encode_xlog_data,
 };
 pub use page_messages::{PageMessageError, PageReply, PageRequest, PageRun, REQUEST_PAGES_MAX};
-pub use receiver::{NextPositions, ReceiverHalf, ReceiverOptions, ReceiverRequest, ReceiverViolation};
+pub use receiver::{ReceiverHalf, ReceiverOptions, ReceiverRequest, ReceiverViolation};
 pub use result_set::{Column, ResultSet, Row, TYPE_INT4, TYPE_INT8, TYPE_OID, TYPE_TEXT};
 pub use sender::{PeerPositions, SEND_BYTES_MAX, SenderHalf, SenderRequest, SenderViolation};
 pub use slot_name::{InvalidSlotName, SlotName};

@@ -81,17 +81,6 @@ pub struct ReceiverHalf {
     unreported_since: Option<Instant>,
 }
 
-/// The next positions whose report would be due at once; `None` where there is nothing to wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NextPositions {
-    /// Written.
-    pub write: Option<Lsn>,
-    /// Durable.
-    pub flush: Option<Lsn>,
-    /// Visible to readers.
-    pub apply: Option<Lsn>,
-}
-
 impl ReceiverHalf {
     /// A stream from `start`; everything before it is durable here, and `apply` of it
     /// visible. The first report is due at once.
@@ -159,7 +148,9 @@ impl ReceiverHalf {
         assert!(to <= self.write, "flushed {to}, but wrote only up to {}", self.write);
         if to > self.flush {
             self.flush = to;
-            self.moved(self.awaited.flush || to == self.expected, now);
+            // whoever waits for readers to see it hears of both at once
+            let all = to == self.expected && !self.awaited.apply;
+            self.moved(self.awaited.flush || all, now);
         }
     }
 
@@ -176,17 +167,18 @@ impl ReceiverHalf {
         self.unreported_since.get_or_insert(now);
     }
 
-    /// What to watch meanwhile: a position that moves there is to be told at once, one that moves less far can wait
-    /// for the next look.
-    pub fn next_positions(&self) -> NextPositions {
-        let after = |lsn: Lsn| Lsn(lsn.0.saturating_add(1));
-        let behind = |lsn: Lsn| (lsn < self.expected).then_some(self.expected);
-        let next = |awaited: bool, lsn: Lsn| if awaited { Some(after(lsn)) } else { behind(lsn) };
-        NextPositions {
-            write: self.awaited.write.then(|| after(self.write)),
-            flush: next(self.awaited.flush, self.flush),
-            apply: next(self.awaited.apply, self.apply),
+    /// The next position whose being visible is to be told at once; `None` while nothing is to become visible that
+    /// somebody waits for.
+    pub fn next_applied(&self) -> Option<Lsn> {
+        match self.awaited.apply {
+            true => Some(Lsn(self.apply.0.saturating_add(1))),
+            false => (self.apply < self.expected).then_some(self.expected),
         }
+    }
+
+    /// Nobody listens to the sender at the moment, so that its silence means nothing.
+    pub fn deaf(&mut self, now: Instant) {
+        self.last_heard = now;
     }
 
     /// What to do next. Ask again after each request was done.
@@ -327,6 +319,9 @@ mod tests {
         assert!(!report(&mut half, later(40)).reply_requested);
         let silence = Duration::from_secs(60);
         assert_eq!(half.next(later(60), CLOCK), ReceiverRequest::TimedOut { silence });
+        // not while it is this end that does not listen
+        half.deaf(later(60));
+        assert!(!report(&mut half, later(60)).reply_requested);
     }
 
     #[test]
@@ -344,12 +339,27 @@ mod tests {
         half.received(keepalive(false, Awaited { write: true, ..Awaited::default() }), now).unwrap();
         report(&mut half, now);
         let (some, all) = (Lsn(START.0 + 2), Lsn(START.0 + 4));
-        let next = NextPositions { write: Some(Lsn(START.0 + 1)), flush: Some(all), apply: Some(all) };
-        assert_eq!(half.next_positions(), next);
+        assert_eq!(half.next_applied(), Some(all));
         half.wrote(some, now);
         assert_eq!(report(&mut half, now).write, some);
         half.flushed(some, now);
         assert!(matches!(half.next(now, CLOCK), ReceiverRequest::Wait { .. }));
         assert_eq!(report(&mut half, now + UNREPORTED_MAX).flush, some);
+    }
+
+    #[test]
+    fn who_waits_for_readers_to_see_it_hears_of_its_flush_at_the_same_time() {
+        let now = Instant::now();
+        let mut half = half(now);
+        half.received(keepalive(false, Awaited { apply: true, ..Awaited::default() }), now).unwrap();
+        report(&mut half, now);
+        half.received(data(START, b"abcd"), now).unwrap();
+        let end = Lsn(START.0 + 4);
+        half.wrote(end, now);
+        half.flushed(end, now);
+        assert_eq!(half.next(now, CLOCK), ReceiverRequest::Wait { until: Some(now + UNREPORTED_MAX) });
+        half.applied(end, now);
+        let status = report(&mut half, now);
+        assert_eq!((status.flush, status.apply), (end, end));
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use walship_settings::StandbyNames;
@@ -31,16 +32,39 @@ pub struct SyncLevels {
     pub apply: bool,
 }
 
-/// A level that was asked for once stays so until the rule changes: a follower is not told anew for every commit.
-#[derive(Debug, Default)]
+/// How long a level stays asked for after the last commit that did: a follower is not told anew for every commit, and
+/// not woken for ever for what nobody waits for any more.
+const ASKED_FOR: Duration = Duration::from_secs(1);
+
+/// When the levels were last asked for, in milliseconds after `began`; 0 for never.
+#[derive(Debug)]
 struct Asked {
-    write: AtomicBool,
-    flush: AtomicBool,
-    apply: AtomicBool,
+    began: Instant,
+    write: AtomicU64,
+    flush: AtomicU64,
+    apply: AtomicU64,
 }
 
 impl Asked {
-    fn of(&self, level: SyncLevel) -> &AtomicBool {
+    fn new() -> Asked {
+        Asked {
+            began: Instant::now(),
+            write: AtomicU64::new(0),
+            flush: AtomicU64::new(0),
+            apply: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn is_asked(&self, level: SyncLevel, now: u64) -> bool {
+        let last = self.of(level).load(Ordering::Relaxed);
+        last > 0 && u128::from(now.saturating_sub(last)) <= ASKED_FOR.as_millis()
+    }
+
+    fn of(&self, level: SyncLevel) -> &AtomicU64 {
         match level {
             SyncLevel::Write => &self.write,
             SyncLevel::Flush => &self.flush,
@@ -64,9 +88,9 @@ struct Announced {
 pub struct Synchronous {
     // protects the rule; held to copy or replace it
     names: RwLock<Option<Arc<StandbyNames>>>,
-    write: PositionWatch,
-    flush: PositionWatch,
-    apply: PositionWatch,
+    write: Arc<PositionWatch>,
+    flush: Arc<PositionWatch>,
+    apply: Arc<PositionWatch>,
     asked: Asked,
     // protects what the log was told; held for a comparison
     announced: Mutex<Announced>,
@@ -74,13 +98,13 @@ pub struct Synchronous {
 
 impl Default for Synchronous {
     fn default() -> Synchronous {
-        let start = || PositionWatch::new(Lsn::INVALID);
+        let start = || Arc::new(PositionWatch::new(Lsn::INVALID));
         Synchronous {
             names: RwLock::default(),
             write: start(),
             flush: start(),
             apply: start(),
-            asked: Asked::default(),
+            asked: Asked::new(),
             announced: Mutex::default(),
         }
     }
@@ -93,7 +117,7 @@ impl Synchronous {
     }
 
     /// The position that a commit of that level waits for.
-    pub fn released(&self, level: SyncLevel) -> &PositionWatch {
+    pub fn released(&self, level: SyncLevel) -> &Arc<PositionWatch> {
         match level {
             SyncLevel::Write => &self.write,
             SyncLevel::Flush => &self.flush,
@@ -104,9 +128,10 @@ impl Synchronous {
     /// A commit is going to wait at that level. Said before the commit is flushed, so that the senders, which wake up
     /// then, tell the followers together with its log.
     pub fn ask(&self, level: SyncLevel) {
-        let asked = self.asked.of(level);
-        if !asked.load(Ordering::Relaxed) {
-            asked.store(true, Ordering::Relaxed);
+        let (asked, now) = (self.asked.of(level), self.asked.now());
+        // so that committers do not take the line from each other for nothing
+        if asked.load(Ordering::Relaxed) != now {
+            asked.store(now, Ordering::Relaxed);
         }
     }
 
@@ -114,7 +139,8 @@ impl Synchronous {
     pub fn awaited(&self, follower: &str) -> SyncLevels {
         match &*self.names.read() {
             Some(names) if names.priority(follower).is_some() => {
-                let asked = |level| self.asked.of(level).load(Ordering::Relaxed);
+                let now = self.asked.now();
+                let asked = |level| self.asked.is_asked(level, now);
                 let (write, flush) = (asked(SyncLevel::Write), asked(SyncLevel::Flush));
                 SyncLevels { write, flush, apply: asked(SyncLevel::Apply) }
             }
@@ -130,7 +156,7 @@ impl Synchronous {
             return;
         }
         for asked in [&self.asked.write, &self.asked.flush, &self.asked.apply] {
-            asked.store(false, Ordering::Relaxed);
+            asked.store(0, Ordering::Relaxed);
         }
     }
 
@@ -184,5 +210,21 @@ impl Synchronous {
                 "commits wait: too few of the followers in synchronous_standby_names are connected and caught up"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_asked_for_until_a_while_after_the_last_commit_that_did() {
+        let asked = Asked::new();
+        let now = asked.now();
+        assert!(!asked.is_asked(SyncLevel::Flush, now));
+        asked.flush.store(now, Ordering::Relaxed);
+        let later = |milliseconds: u64| asked.is_asked(SyncLevel::Flush, now + milliseconds);
+        assert!(later(0) && later(1000) && !later(1001));
+        assert!(!asked.is_asked(SyncLevel::Apply, now));
     }
 }

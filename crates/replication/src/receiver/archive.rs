@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use walship_archive::Fetched;
 use walship_disk::OpenMode;
 use walship_types::{Lsn, SegmentNo, TimelineHistory, TimelineId, history_file_name, segment_file_name};
-use walship_wal::{EndReason, Next, WalConfig, WalError, WalPositions, WalSource, read_history};
+use walship_wal::{EndReason, Next, WalConfig, WalError, WalSource, read_history};
 
 use super::ReceiverError;
 use super::attempt::cut_back;
 use super::host::{ReceiverHost, RestoreSource};
-use super::log_thread::{LogCommand, ask, closed};
+use super::log::{NO_SPACE_PAUSE, ReceiverLog};
 
-/// Bytes that are handed to the log's thread at once.
+/// Bytes that are written at once: a stop is noticed between two pieces.
 const PIECE_BYTES: usize = 128 << 10;
 /// Folder in `pg_wal` where fetched files lie until they are checked; nothing in it is
 /// needed again.
@@ -28,8 +27,7 @@ const FOLDER: &str = "restoring";
 /// more to be trusted than a network.
 pub(super) struct ArchiveRecovery<'a> {
     pub(super) host: &'a dyn ReceiverHost,
-    pub(super) positions: &'a WalPositions,
-    pub(super) log: &'a mpsc::Sender<LogCommand>,
+    pub(super) log: &'a mut ReceiverLog,
     /// The timeline that the log is on; changes as it goes.
     pub(super) history: &'a mut Arc<TimelineHistory>,
     pub(super) source: RestoreSource,
@@ -61,14 +59,14 @@ impl ArchiveRecovery<'_> {
     /// Goes on until the archive has nothing more; whether it had anything. What was
     /// received before must be durable.
     pub(super) async fn run(&mut self) -> Result<bool, ReceiverError> {
-        let begun = self.positions.flush.get();
+        let begun = self.log.flushed();
         let newest = self.newest_history().await?;
         loop {
-            let at = self.positions.flush.get();
+            let at = self.log.flushed();
             if let Some((next, switch)) = newest.next_after(self.history.timeline)
                 && switch == at
             {
-                self.switch(&newest, next, at).await?;
+                self.switch(&newest, next, at)?;
                 continue;
             }
             let Some(piece) = self.fetch_segment(&newest, at).await? else { break };
@@ -81,7 +79,7 @@ impl ArchiveRecovery<'_> {
                 return Err(ReceiverError::ArchiveEnds { at: end, reason });
             }
         }
-        let end = self.positions.flush.get();
+        let end = self.log.flushed();
         if end > begun {
             tracing::info!(event = "restored_from_archive", from = %begun, to = %end, "took log from the archive, from {begun} to {end}");
         }
@@ -99,7 +97,7 @@ impl ArchiveRecovery<'_> {
             let source = self.source.clone();
             let found = self.blocking(move |cancelled| fetch_history(&source, candidate, &cancelled)).await?;
             let Some(history) = found else { return Ok(newest) };
-            match self.leads_on(&history).await {
+            match self.leads_on(&history) {
                 Ok(()) => newest = history,
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
@@ -113,11 +111,11 @@ impl ArchiveRecovery<'_> {
 
     /// Whether a history goes through the end of the node's log, apart from a part of a
     /// record, which is cut off.
-    async fn leads_on(&self, history: &TimelineHistory) -> Result<(), ReceiverError> {
-        let (own, end) = (self.history.timeline, self.positions.flush.get());
+    fn leads_on(&mut self, history: &TimelineHistory) -> Result<(), ReceiverError> {
+        let (own, end) = (self.history.timeline, self.log.flushed());
         match history.switch_point(own) {
             Some(fork) if fork >= end => Ok(()),
-            Some(fork) => cut_back(self.log, (own, end), fork, history.timeline).await,
+            Some(fork) => cut_back(self.log, (own, end), fork, history.timeline),
             None => Err(ReceiverError::Diverged { own, end, found: history.timeline, fork: None }),
         }
     }
@@ -153,31 +151,28 @@ impl ArchiveRecovery<'_> {
         done.map_err(|panic| ReceiverError::Node(Box::new(panic)))?
     }
 
-    /// Writes what is new of a piece, and waits until it is durable.
-    async fn take(&self, piece: Checked, from: Lsn) -> Result<(), ReceiverError> {
+    /// Writes what is new of a piece, and makes it durable.
+    async fn take(&mut self, piece: Checked, from: Lsn) -> Result<(), ReceiverError> {
         let mut at = from;
         while at < piece.end {
             let left = piece.end.saturating_distance_from(at).min(PIECE_BYTES as u64) as usize;
             let skip = at.saturating_distance_from(piece.start) as usize;
             let bytes = piece.content.slice(skip..skip + left);
-            self.log.send(LogCommand::Write(at, bytes)).await.map_err(|_| closed())?;
+            while !self.log.write(at, &bytes)? {
+                tokio::time::sleep(NO_SPACE_PAUSE).await;
+            }
+            tokio::task::yield_now().await;
             at = Lsn(at.0 + left as u64);
         }
-        ask(self.log, LogCommand::Flush).await?;
-        Ok(())
+        Ok(self.log.flush()?)
     }
 
     /// Goes over to the next timeline on the way to the newest one.
-    async fn switch(
-        &mut self,
-        newest: &TimelineHistory,
-        next: TimelineId,
-        at: Lsn,
-    ) -> Result<(), ReceiverError> {
+    fn switch(&mut self, newest: &TimelineHistory, next: TimelineId, at: Lsn) -> Result<(), ReceiverError> {
         let leading = newest.entries.iter().take_while(|entry| entry.timeline < next).cloned();
         let history = TimelineHistory { timeline: next, entries: leading.collect() };
         self.host.write_history(&history)?;
-        ask(self.log, |answer| LogCommand::Switch(history.clone(), answer)).await??;
+        self.log.switch_timeline(history.clone())?;
         tracing::info!(from = %self.history.timeline, to = %next, %at, "switched to the next timeline, from the archive");
         let history = Arc::new(history);
         self.host.timeline_switched(Arc::clone(&history))?;

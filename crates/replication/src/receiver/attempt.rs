@@ -1,25 +1,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
 use walship_client::Connection;
 use walship_node::ReceiverStatus;
 use walship_protocol::{Command, HostAddress, ReceiverHalf, ReceiverOptions};
 use walship_types::{Lsn, TimelineHistory, TimelineId};
-use walship_wal::{WalError, WalPositions};
+use walship_wal::WalError;
 
 use super::ReceiverError;
 use super::choose::{Candidate, Own, choose, leader_appears};
 use super::handshake::{drop_slot, ensure_slot, fetch_histories, fetch_history, fetch_newest};
 use super::host::{ReceiverHost, ReceiverReport, ReceiverSettings};
-use super::log_thread::{LogCommand, ask};
+use super::log::ReceiverLog;
 use super::streaming::{NextTimeline, Streaming};
 
 /// One connection to a sender, over as many timelines as it leads through.
 pub(super) struct Attempt<'a> {
     pub(super) host: &'a dyn ReceiverHost,
-    pub(super) positions: &'a WalPositions,
-    pub(super) log: &'a mpsc::Sender<LogCommand>,
+    pub(super) log: &'a mut ReceiverLog,
     /// The timeline that the log is on; changes as it goes.
     pub(super) history: &'a mut Arc<TimelineHistory>,
     pub(super) report: &'a mut ReceiverReport,
@@ -29,8 +27,8 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Connects and streams until something ends it. What was received before and is on
-    /// its way to the disk must have arrived there.
+    /// Connects and streams until something ends it. What was received before must be
+    /// durable.
     pub(super) async fn run(&mut self) -> Result<(), ReceiverError> {
         let settings = self.host.settings()?;
         if settings.conninfo.is_empty() {
@@ -48,7 +46,7 @@ impl Attempt<'_> {
         let own = Own {
             history: Arc::clone(self.history),
             timeline: self.history.timeline,
-            end: self.positions.flush.get(),
+            end: self.log.flushed(),
         };
         let Candidate { mut connection, primary, leads, .. } =
             choose(&target, &settings, self.host, &own).await?;
@@ -70,12 +68,12 @@ impl Attempt<'_> {
         settings: &ReceiverSettings,
         timeline: TimelineId,
     ) -> Result<(), ReceiverError> {
-        let end = self.positions.flush.get();
+        let end = self.log.flushed();
         let newest = fetch_newest(connection, self.host, self.history, end, timeline).await?;
         let newest = match newest {
             Some((history, fork)) => {
                 if fork < end {
-                    cut_back(self.log, (self.history.timeline, end), fork, timeline).await?;
+                    cut_back(self.log, (self.history.timeline, end), fork, timeline)?;
                 }
                 Some(history)
             }
@@ -91,7 +89,7 @@ impl Attempt<'_> {
         self.describe(connection);
         loop {
             let own = self.history.timeline;
-            let end = self.positions.flush.get();
+            let end = self.log.flushed();
             // nothing is left of a timeline that ends where we are
             let next = histories.values().next_back().and_then(|newest| newest.next_after(own));
             let next = match next {
@@ -99,7 +97,7 @@ impl Attempt<'_> {
                 _ => self.stream(connection, settings, end, timeline).await?,
             };
             let Some(next) = next else {
-                return Err(ReceiverError::EndedByPrimary(self.positions.flush.get()));
+                return Err(ReceiverError::EndedByPrimary(self.log.flushed()));
             };
             let history = match histories.remove(&next.timeline) {
                 Some(history) => history,
@@ -109,7 +107,7 @@ impl Attempt<'_> {
                     history
                 }
             };
-            self.switch(history, next).await?;
+            self.switch(history, next)?;
         }
     }
 
@@ -132,23 +130,21 @@ impl Attempt<'_> {
         let command =
             Command::StartReplication { slot: settings.slot.clone(), start, timeline: Some(timeline) };
         self.report.last_error = None;
-        let (host, positions, log) = (self.host, self.positions, self.log);
-        let report = &mut *self.report;
-        let mut streaming =
-            Streaming { connection, host, half, positions, log, report, sender, pending: None };
+        let (host, log, report) = (self.host, &mut *self.log, &mut *self.report);
+        let mut streaming = Streaming { connection, host, half, log, report, sender, pending: None };
         streaming.run(&command.to_string()).await
     }
 
     /// Goes over to the next timeline, whose history file is durable by now.
-    async fn switch(&mut self, history: TimelineHistory, next: NextTimeline) -> Result<(), ReceiverError> {
+    fn switch(&mut self, history: TimelineHistory, next: NextTimeline) -> Result<(), ReceiverError> {
         self.report.status = ReceiverStatus::Waiting;
         self.host.report(self.report);
-        let (own, end) = (self.history.timeline, self.positions.flush.get());
+        let (own, end) = (self.history.timeline, self.log.flushed());
         if history.switch_point(own) != Some(end) || next.start != end {
             let fork = history.switch_point(own);
             return Err(ReceiverError::Diverged { own, end, found: next.timeline, fork });
         }
-        ask(self.log, |answer| LogCommand::Switch(history.clone(), answer)).await??;
+        self.log.switch_timeline(history.clone())?;
         tracing::info!(from = %own, to = %history.timeline, at = %end, "switched to the next timeline");
         let history = Arc::new(history);
         self.host.timeline_switched(Arc::clone(&history))?;
@@ -169,13 +165,13 @@ impl Attempt<'_> {
 /// What lies beyond the place where the cluster left our timeline may be a part of a
 /// record whose rest never came: nobody was shown anything of it, so it goes. Whole
 /// records are another matter.
-pub(super) async fn cut_back(
-    log: &mpsc::Sender<LogCommand>,
+pub(super) fn cut_back(
+    log: &mut ReceiverLog,
     (own, end): (TimelineId, Lsn),
     fork: Lsn,
     found: TimelineId,
 ) -> Result<(), ReceiverError> {
-    match ask(log, |answer| LogCommand::CutBack(fork, answer)).await? {
+    match log.cut_back(fork) {
         Ok(()) => {
             tracing::info!(from = %end, to = %fork, "cut off the part of a record that the cluster went on without");
             Ok(())

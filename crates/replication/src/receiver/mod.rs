@@ -8,7 +8,7 @@ mod choose;
 mod error;
 mod handshake;
 mod host;
-mod log_thread;
+mod log;
 mod run;
 mod streaming;
 
@@ -16,4 +16,4 @@ pub use choose::best_host;
 pub use error::ReceiverError;
 pub use handshake::{Primary, fetch_history, identify};
 pub use host::{ReceiverHost, ReceiverReport, ReceiverSettings, RestoreSource};
-pub use run::{ReceiverEnd, ReceiverTask, run_receiver};
+pub use run::{ReceiverEnd, ReceiverTask, ReceiverThread};

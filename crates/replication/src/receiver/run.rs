@@ -2,16 +2,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use walship_node::ReceiverStatus;
 use walship_types::TimelineHistory;
-use walship_wal::{WalError, WalPositions, WalSink};
+use walship_wal::{WalError, WalSink};
 
 use super::ReceiverError;
 use super::archive::ArchiveRecovery;
 use super::attempt::Attempt;
 use super::host::{ReceiverHost, ReceiverReport};
-use super::log_thread::{LogCommand, LogThread, ask, closed};
+use super::log::ReceiverLog;
 
 /// Pause after the first failed attempt; it doubles up to `wal_retrieve_retry_interval`.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -41,42 +41,73 @@ pub struct ReceiverTask {
     pub sink: WalSink,
     /// Whether a failed attempt is followed by another.
     pub retry: bool,
-    /// Turns true when the receiver shall end.
-    pub stop: watch::Receiver<bool>,
+}
+
+/// A receiver at work, on a thread of its own, which reads the network and writes the log.
+#[derive(Debug)]
+pub struct ReceiverThread {
+    stop: watch::Sender<bool>,
+    end: oneshot::Receiver<ReceiverEnd>,
+}
+
+impl ReceiverThread {
+    /// Starts one.
+    pub fn start(task: ReceiverTask) -> std::io::Result<ReceiverThread> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = watch::channel(false);
+        let (ended, end) = oneshot::channel();
+        std::thread::Builder::new().name("wal receiver".to_owned()).spawn(move || {
+            let result = runtime.block_on(run_receiver(task, stopped));
+            // whoever started it may be gone
+            let _ = ended.send(result);
+        })?;
+        Ok(ReceiverThread { stop, end })
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(&mut self) -> ReceiverEnd {
+        (&mut self.end).await.unwrap_or_else(|_| ReceiverEnd::LogFailed(panicked()))
+    }
+
+    /// Tells it to end, and waits until it has; `None` if [`ended`](Self::ended) has said how.
+    pub async fn stop(mut self) -> Option<ReceiverEnd> {
+        if self.end.is_terminated() {
+            return None;
+        }
+        self.stop.send_replace(true);
+        Some(self.ended().await)
+    }
+}
+
+/// What is left of a receiver that ended without a word: it had the log.
+fn panicked() -> WalError {
+    WalError::Poisoned { reason: "the receiver's thread has panicked".to_owned() }
 }
 
 /// Streams into the node's log until it is told to stop.
-pub async fn run_receiver(task: ReceiverTask) -> ReceiverEnd {
-    let ReceiverTask { host, sink, retry, mut stop } = task;
-    let positions = Arc::clone(sink.positions());
+async fn run_receiver(task: ReceiverTask, mut stop: watch::Receiver<bool>) -> ReceiverEnd {
+    let ReceiverTask { host, sink, retry } = task;
     let history = Arc::new(sink.history().clone());
-    let log = match LogThread::start(sink) {
-        Ok(log) => log,
-        Err(error) => return ReceiverEnd::GaveUp(ReceiverError::Node(Box::new(error))),
-    };
+    let mut log = ReceiverLog::new(sink);
     let mut report = ReceiverReport::default();
     let failed = tokio::select! {
-        error = attempts(host.as_ref(), &positions, &log, history, retry, &mut report) => Some(error),
+        error = attempts(host.as_ref(), &mut log, history, retry, &mut report) => Some(error),
         _ = stop.wait_for(|stop| *stop) => None,
     };
     report.status = ReceiverStatus::Stopped;
     report.last_error = failed.as_ref().map(ToString::to_string);
     host.report(&report);
-    let joined = tokio::task::spawn_blocking(move || log.stop()).await;
-    match (joined.ok().flatten(), failed) {
-        (Some((_, Err(error))), _) => ReceiverEnd::LogFailed(error),
-        (None, _) => ReceiverEnd::LogFailed(closed()),
-        (Some(_), Some(ReceiverError::Log(error))) => ReceiverEnd::LogFailed(error),
-        (Some(_), Some(error)) => ReceiverEnd::GaveUp(error),
-        (Some((sink, Ok(()))), None) => ReceiverEnd::Stopped(Box::new(sink)),
+    match (log.flush(), failed) {
+        (Err(error), _) | (Ok(()), Some(ReceiverError::Log(error))) => ReceiverEnd::LogFailed(error),
+        (Ok(()), Some(error)) => ReceiverEnd::GaveUp(error),
+        (Ok(()), None) => ReceiverEnd::Stopped(Box::new(log.into_sink())),
     }
 }
 
 /// One attempt after the other; the error is the one that ends them.
 async fn attempts(
     host: &dyn ReceiverHost,
-    positions: &WalPositions,
-    log: &LogThread,
+    log: &mut ReceiverLog,
     mut history: Arc<TimelineHistory>,
     retry: bool,
     report: &mut ReceiverReport,
@@ -87,30 +118,17 @@ async fn attempts(
     let mut renew_slot = false;
     let mut ignored = BTreeSet::new();
     loop {
-        // what the attempt before has received and not written yet counts
-        if let Some(current) = drain(log).await
-            && current.timeline != history.timeline
-        {
-            // it went over to another timeline, and was ended before it could say so
-            history = Arc::new(current);
-            if let Err(error) = host.timeline_switched(Arc::clone(&history)) {
-                return error;
-            }
+        // what the attempt before has received and not synced yet counts
+        if let Err(error) = log.flush() {
+            return error.into();
         }
-        let log = &log.commands;
         let settings = host.settings();
         let archive = settings.as_ref().ok().and_then(|settings| settings.restore.clone());
         let has_archive = archive.is_some();
         let mut restored = false;
         if let Some(source) = archive {
-            let mut archive = ArchiveRecovery {
-                host,
-                positions,
-                log,
-                history: &mut history,
-                source,
-                ignored: &mut ignored,
-            };
+            let mut archive =
+                ArchiveRecovery { host, log, history: &mut history, source, ignored: &mut ignored };
             match archive.run().await {
                 Ok(more) => restored = more,
                 Err(error) if error.is_fatal() => return error,
@@ -124,7 +142,7 @@ async fn attempts(
             }
             continue;
         }
-        let mut attempt = Attempt { host, positions, log, history: &mut history, report, renew_slot };
+        let mut attempt = Attempt { host, log, history: &mut history, report, renew_slot };
         let Err(error) = attempt.run().await else { continue };
         renew_slot = has_archive && error.is_slot_lost();
         // a sender that no longer has our log refuses only after the stream has begun
@@ -146,13 +164,6 @@ async fn attempts(
         let longest = host.settings().map_or(PAUSE_MAX, |settings| settings.retry_interval);
         pause = (pause * 2).min(longest.max(FIRST_PAUSE));
     }
-}
-
-/// Waits until the log's thread has taken everything that it was given and made it durable;
-/// returns the timeline that the log is on then. A thread that ended is found by whoever
-/// needs it.
-async fn drain(log: &LogThread) -> Option<TimelineHistory> {
-    ask(&log.commands, LogCommand::Flush).await.ok()
 }
 
 /// Says once why there is no stream, or nothing from the archive, and again only when the

@@ -1,17 +1,17 @@
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
-use walship_client::{Connection, Event, QueryResult};
+use walship_client::{ClientError, Connection, Event, QueryResult};
 use walship_node::ReceiverStatus;
 use walship_protocol::wire::CopyDirection;
-use walship_protocol::{NextPositions, PrimaryMessage, ReceiverHalf, ReceiverRequest, StandbyMessage};
+use walship_protocol::{PrimaryMessage, ReceiverHalf, ReceiverRequest, StandbyMessage};
 use walship_types::{Lsn, TimelineId, Timestamp};
-use walship_wal::{PositionWatch, WaitOutcome, WalPositions};
+use walship_wal::{PositionWatch, WaitOutcome};
 
 use super::ReceiverError;
 use super::host::{ReceiverHost, ReceiverReport};
-use super::log_thread::LogCommand;
+use super::log::{NO_SPACE_PAUSE, ReceiverLog};
 
 /// How often to look whether replay has started.
 const REPLAY_LOOK: Duration = Duration::from_millis(100);
@@ -28,12 +28,11 @@ pub(super) struct Streaming<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) host: &'a dyn ReceiverHost,
     pub(super) half: ReceiverHalf,
-    pub(super) positions: &'a WalPositions,
-    pub(super) log: &'a mpsc::Sender<LogCommand>,
+    pub(super) log: &'a mut ReceiverLog,
     pub(super) report: &'a mut ReceiverReport,
     /// The timeline that the sender was on when it was asked.
     pub(super) sender: TimelineId,
-    /// Received, and waiting for room on the way to the disk.
+    /// Received, and not all of it written yet, because the disk is full.
     pub(super) pending: Option<(Lsn, Bytes)>,
 }
 
@@ -60,15 +59,13 @@ impl Streaming<'_> {
         }
     }
 
-    /// Inside the copy stream.
+    /// Inside the copy stream. What came is written at once, and made durable as soon as nothing more has come: under
+    /// load many pieces share a sync.
     async fn stream(&mut self) -> Result<(), ReceiverError> {
         loop {
             let now = Instant::now();
-            // in this order: both move meanwhile, and what is flushed was written before
-            let flushed = self.positions.flush.get();
-            let written = self.positions.write.get();
-            self.half.wrote(written.min(self.half.expected()), now);
-            self.half.flushed(flushed.min(self.half.expected()), now);
+            self.half.wrote(self.log.written(), now);
+            self.half.flushed(self.log.flushed(), now);
             let replay = self.host.replay();
             if let Some(replay) = &replay {
                 self.half.applied(replay.get(), now);
@@ -79,46 +76,78 @@ impl Streaming<'_> {
             if let Some(wanted) = self.host.oldest_timeline().filter(|&wanted| found < wanted) {
                 return Err(ReceiverError::Pledged { wanted, found });
             }
+            if self.pending.is_some() {
+                self.half.deaf(now);
+            }
+            let mut silence_over = None;
             let until = match self.half.next(now, Timestamp::now()) {
                 ReceiverRequest::Report(status) => {
                     self.connection.send_status(&StandbyMessage::Status(status)).await?;
                     continue;
                 }
-                ReceiverRequest::TimedOut { silence } => return Err(ReceiverError::TimedOut(silence)),
+                ReceiverRequest::TimedOut { silence } => {
+                    silence_over = Some(silence);
+                    None
+                }
                 ReceiverRequest::Wait { until } => until,
             };
+            let dirty = self.log.flushed() < self.log.written();
+            if self.pending.is_none() && (dirty || silence_over.is_some()) {
+                // a disk that was slow is no silence of the sender, who may have said much meanwhile
+                match (self.arrived().await, silence_over) {
+                    (Some(event), _) => {
+                        if self.take(event?)?.is_break() {
+                            return self.end().await;
+                        }
+                    }
+                    (None, Some(silence)) => return Err(ReceiverError::TimedOut(silence)),
+                    (None, None) => self.log.flush()?,
+                }
+                continue;
+            }
             // replay that has not started tells nobody when it does
             let look = replay.is_none().then(|| now + REPLAY_LOOK);
-            let until = until.into_iter().chain(look).min();
-            let next = self.half.next_positions();
+            let room = self.pending.is_some().then(|| now + NO_SPACE_PAUSE);
+            let until = [until, look, room].into_iter().flatten().min();
+            let applied = self.half.next_applied();
             tokio::select! {
-                event = self.connection.next(), if self.pending.is_none() => match event? {
-                    Event::Data(data) => self.take(data)?,
-                    Event::CopyDone => return self.end().await,
-                    // a sender that stops ends its command inside the stream
-                    Event::Complete(_) | Event::Ready => {
-                        return Err(ReceiverError::EndedByPrimary(self.half.expected()));
-                    }
-                    Event::Notice(_) | Event::Copy(_) => {}
-                },
-                room = self.log.reserve(), if self.pending.is_some() => {
-                    let (Ok(room), Some((lsn, bytes))) = (room, self.pending.take()) else {
-                        return Err(self.log_failed());
-                    };
-                    room.send(LogCommand::Write(lsn, bytes));
-                }
-                outcome = moved(self.positions, &next) => {
-                    if outcome == WaitOutcome::Closed {
-                        return Err(self.log_failed());
+                event = self.connection.next(), if self.pending.is_none() => {
+                    if self.take(event?)?.is_break() {
+                        return self.end().await;
                     }
                 }
-                () = replayed(replay.as_deref(), next.apply) => {}
-                () = sleep_until(until) => {}
+                () = replayed(replay.as_deref(), applied) => {}
+                () = sleep_until(until) => self.write_pending()?,
             }
         }
     }
 
-    fn take(&mut self, data: Bytes) -> Result<(), ReceiverError> {
+    /// What has come by now, without waiting for more.
+    async fn arrived(&mut self) -> Option<Result<Event, ClientError>> {
+        // the runtime looks at the socket meanwhile
+        tokio::task::yield_now().await;
+        tokio::select! {
+            biased;
+            event = self.connection.next() => Some(event),
+            () = std::future::ready(()) => None,
+        }
+    }
+
+    /// Whether the sender goes on after this.
+    fn take(&mut self, event: Event) -> Result<ControlFlow<()>, ReceiverError> {
+        match event {
+            Event::Data(data) => self.take_message(data)?,
+            Event::CopyDone => return Ok(ControlFlow::Break(())),
+            // a sender that stops ends its command inside the stream
+            Event::Complete(_) | Event::Ready => {
+                return Err(ReceiverError::EndedByPrimary(self.half.expected()));
+            }
+            Event::Notice(_) | Event::Copy(_) => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn take_message(&mut self, data: Bytes) -> Result<(), ReceiverError> {
         let message = PrimaryMessage::decode(data)?;
         if self.report.last_message_received.is_none() {
             let (host, start) = (self.connection.host(), self.half.expected());
@@ -129,6 +158,16 @@ impl Streaming<'_> {
         self.report.last_message_received = Some(Timestamp::now());
         self.report.latest_end = self.half.sender_end();
         self.host.report(self.report);
+        self.write_pending()
+    }
+
+    /// Writes what was received, as far as there is room.
+    fn write_pending(&mut self) -> Result<(), ReceiverError> {
+        if let Some((lsn, bytes)) = self.pending.take()
+            && !self.log.write(lsn, &bytes)?
+        {
+            self.pending = Some((lsn, bytes));
+        }
         Ok(())
     }
 
@@ -136,9 +175,7 @@ impl Streaming<'_> {
     /// then we end ours.
     async fn end(&mut self) -> Result<(), ReceiverError> {
         let end = self.half.expected();
-        if self.positions.flush.reached(end).await != WaitOutcome::Reached {
-            return Err(self.log_failed());
-        }
+        self.log.flush()?;
         let now = Instant::now();
         self.half.wrote(end, now);
         self.half.flushed(end, now);
@@ -146,25 +183,6 @@ impl Streaming<'_> {
         self.connection.send_status(&StandbyMessage::Status(status)).await?;
         self.connection.send_copy_done().await?;
         Ok(())
-    }
-
-    /// The thread that writes has ended; it says why when it is joined.
-    fn log_failed(&self) -> ReceiverError {
-        let reason = self.positions.flush.closed_reason().unwrap_or_else(|| "the log is closed".to_owned());
-        ReceiverError::Log(walship_wal::WalError::Poisoned { reason })
-    }
-}
-
-/// Ends when something is written or durable that is to be told at once, or nothing ever will be.
-async fn moved(positions: &WalPositions, next: &NextPositions) -> WaitOutcome {
-    // a log that fails closes this one
-    let flush = positions.flush.reached(next.flush.unwrap_or(Lsn::MAX));
-    match next.write {
-        None => flush.await,
-        Some(write) => tokio::select! {
-            outcome = positions.write.reached(write) => outcome,
-            outcome = flush => outcome,
-        },
     }
 }
 

@@ -3,14 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use walship_client::{Connection, Event, Purpose};
 use walship_disk::RealDisk;
 use walship_node::ReceiverStatus;
 use walship_protocol::wire::CopyDirection;
 use walship_protocol::{Conninfo, StandbyMessage, StandbyStatus};
 use walship_replication::receiver::{
-    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, run_receiver,
+    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, ReceiverThread,
 };
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory, TimelineId, Timestamp};
 use walship_wal::{PositionWatch, WalConfig, WalSink, WalSource};
@@ -72,8 +71,7 @@ impl ReceiverHost for Follower {
 struct Running {
     host: Arc<Follower>,
     source: WalSource,
-    stop: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<ReceiverEnd>,
+    thread: ReceiverThread,
     _dir: tempfile::TempDir,
 }
 
@@ -91,10 +89,8 @@ fn follow(node: &Node, system_id: SystemId, retry: bool) -> Running {
         report: Mutex::default(),
         history: Mutex::default(),
     });
-    let (stop, stopped) = watch::channel(false);
-    let task = ReceiverTask { host: host.clone(), sink, retry, stop: stopped };
-    let task = node.runtime().spawn(run_receiver(task));
-    Running { host, source, stop, task, _dir: dir }
+    let thread = ReceiverThread::start(ReceiverTask { host: host.clone(), sink, retry }).unwrap();
+    Running { host, source, thread, _dir: dir }
 }
 
 fn flushed(running: &Running) -> Lsn {
@@ -130,17 +126,16 @@ fn a_follower_has_the_leaders_bytes_and_the_leader_knows() {
     let end = node.write(1_200_000);
     eventually("the new timeline to arrive", || flushed(&running) >= end);
     assert_eq!(running.host.history.lock().unwrap().as_ref().unwrap().timeline, TimelineId(2));
-    running.stop.send_replace(true);
-    let ended = node.runtime().block_on(running.task).unwrap();
-    let ReceiverEnd::Stopped(sink) = ended else { panic!("{ended:?}") };
+    let ended = node.runtime().block_on(running.thread.stop());
+    let Some(ReceiverEnd::Stopped(sink)) = ended else { panic!("{ended:?}") };
     assert_eq!(sink.position(), end);
 }
 
 #[test]
 fn another_cluster_is_refused_with_both_identifiers() {
     let node = Node::start();
-    let running = follow(&node, SystemId(5), false);
-    let ended = node.runtime().block_on(running.task).unwrap();
+    let mut running = follow(&node, SystemId(5), false);
+    let ended = node.runtime().block_on(running.thread.ended());
     let ReceiverEnd::GaveUp(error) = ended else { panic!("{ended:?}") };
     assert_eq!(
         error.to_string(),
@@ -162,8 +157,7 @@ fn a_follower_comes_back_after_the_connection_broke() {
     node.set_phase(walship_replication::ServerPhase::Running);
     let end = node.write(1_500_000);
     eventually("the rest to arrive", || flushed(&running) >= end);
-    running.stop.send_replace(true);
-    node.runtime().block_on(running.task).unwrap();
+    assert!(matches!(node.runtime().block_on(running.thread.stop()), Some(ReceiverEnd::Stopped(_))));
 }
 
 async fn connect(node: &Node) -> Connection {

@@ -1,5 +1,6 @@
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -90,6 +91,27 @@ impl Socket {
             _ => Poll::Ready(false),
         })
         .await
+    }
+
+    /// Goes over to the runtime that runs the caller, whose thread alone is woken for it from
+    /// now on.
+    pub(crate) fn change_runtime(&mut self) -> io::Result<()> {
+        let moved = |stream: &TcpStream| {
+            let same = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
+            TcpStream::from_std(same)
+        };
+        match self {
+            Socket::Tcp(stream) => *stream = moved(stream)?,
+            Socket::Tls(stream) => {
+                let below = stream.get_mut().0;
+                *below = moved(below)?;
+            }
+            Socket::Unix(stream) => {
+                let same = std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned()?);
+                *stream = UnixStream::from_std(same)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn into_blocking(self) -> io::Result<BlockingSocket> {

@@ -1,13 +1,13 @@
 /// Name of the threads that run connections' tasks; see [`stop_on_panic`].
 pub(super) const TASK_THREAD: &str = "connections";
 /// Threads of which a panic ends a connection, and nothing else.
-const OF_ONE_CONNECTION: [&str; 2] = [crate::listen::SESSION_THREAD, TASK_THREAD];
+const OF_ONE_CONNECTION: [&str; 3] = [crate::listen::SESSION_THREAD, super::host::SENDER_THREAD, TASK_THREAD];
 
 /// From now on a panic ends the process, as PostgreSQL's PANIC does: a node without its replay, its checkpointer or
 /// its log writer would go on silently, and promise what nobody keeps. A restart recovers.
 ///
-/// A session's panic ends that session, whose client is told so. The tasks of the receiver and of those who accept
-/// connections run beside those of connections; whoever waits for them stops the node when they end.
+/// A session's panic ends that session, whose client is told so. The task that accepts connections runs beside those
+/// of connections; whoever waits for it stops the node when it ends.
 pub(super) fn stop_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -45,7 +45,9 @@ mod tests {
             ("replay", true),
             ("checkpointer", true),
             ("maintenance", true),
+            ("wal receiver", true),
             ("session", false),
+            ("wal sender", false),
             (TASK_THREAD, false),
         ] {
             let output = Command::new(std::env::current_exe().unwrap())

@@ -72,7 +72,7 @@ pub(crate) fn promote(
         Ok(history) => history,
         Err(error) => {
             replay_on(node, log, redo)?;
-            *receiving = Some(Receiving::start(runtime, node, *sink));
+            *receiving = Some(Receiving::start(node, *sink)?);
             return Err(NotPromoted::StillFollower(error));
         }
     };

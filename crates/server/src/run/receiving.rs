@@ -3,15 +3,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use walship_archive::Archive;
 use walship_node::slot_name_for;
 use walship_protocol::{Conninfo, SlotName};
 use walship_replication::receiver::{
-    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, RestoreSource,
-    run_receiver,
+    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, ReceiverThread,
+    RestoreSource,
 };
 use walship_settings::{Settings, Typed as _};
 use walship_types::{SegmentSize, SystemId, TimelineHistory, TimelineId};
@@ -26,10 +23,7 @@ use super::recovery_command::oldest_needed;
 const DEFAULT_NAME: &str = "walreceiver";
 
 /// The receiver of a follower, running.
-pub(crate) struct Receiving {
-    task: JoinHandle<ReceiverEnd>,
-    stop: watch::Sender<bool>,
-}
+pub(crate) struct Receiving(ReceiverThread);
 
 /// Why a receiver ended that nobody had told to.
 pub(crate) enum ReceivingEnd {
@@ -38,45 +32,36 @@ pub(crate) enum ReceivingEnd {
 }
 
 impl Receiving {
-    pub(crate) fn start(runtime: &Runtime, node: &Arc<Node>, sink: WalSink) -> Receiving {
-        let (stop, stopped) = watch::channel(false);
-        let retry = node.options.retry;
+    pub(crate) fn start(node: &Arc<Node>, sink: WalSink) -> Result<Receiving, Failure> {
         let host = Arc::new(Host(Arc::clone(node)));
-        let task = runtime.spawn(run_receiver(ReceiverTask { host, sink, retry, stop: stopped }));
-        Receiving { task, stop }
+        let task = ReceiverTask { host, sink, retry: node.options.retry };
+        Ok(Receiving(ReceiverThread::start(task).map_err(Failure::new)?))
     }
 
     /// Waits until it ends by itself.
     pub(crate) async fn ended(&mut self) -> ReceivingEnd {
-        match (&mut self.task).await {
-            Ok(ReceiverEnd::GaveUp(error)) => ReceivingEnd::GaveUp(gave_up(&error)),
-            Ok(ReceiverEnd::LogFailed(error)) => ReceivingEnd::LogFailed(error.to_string()),
-            Ok(ReceiverEnd::Stopped(_)) => ReceivingEnd::GaveUp(Failure::new("the receiver was stopped")),
-            Err(error) => ReceivingEnd::LogFailed(format!("the receiver ended: {error}")),
+        match self.0.ended().await {
+            ReceiverEnd::GaveUp(error) => ReceivingEnd::GaveUp(gave_up(&error)),
+            ReceiverEnd::LogFailed(error) => ReceivingEnd::LogFailed(error.to_string()),
+            ReceiverEnd::Stopped(_) => ReceivingEnd::GaveUp(Failure::new("the receiver was stopped")),
         }
     }
 
     /// Ends it and hands over the log, to which it has written everything that came.
     pub(crate) async fn take_log(self) -> Result<Box<WalSink>, Failure> {
-        let _ = self.stop.send(true);
-        match self.task.await {
-            Ok(ReceiverEnd::Stopped(sink)) => Ok(sink),
-            Ok(ReceiverEnd::LogFailed(error)) => Err(error.into()),
-            Ok(ReceiverEnd::GaveUp(error)) => Err(gave_up(&error)),
-            Err(error) => Err(Failure::new(format!("the receiver ended: {error}"))),
+        match self.0.stop().await {
+            Some(ReceiverEnd::Stopped(sink)) => Ok(sink),
+            Some(ReceiverEnd::LogFailed(error)) => Err(error.into()),
+            Some(ReceiverEnd::GaveUp(error)) => Err(gave_up(&error)),
+            None => Err(Failure::new("the receiver has ended")),
         }
     }
 
     /// Ends it; everything that was received is durable.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
-        if self.task.is_finished() {
-            return Ok(());
-        }
-        let _ = self.stop.send(true);
-        match self.task.await {
-            Ok(ReceiverEnd::LogFailed(error)) => Err(error.into()),
-            Ok(ReceiverEnd::Stopped(_) | ReceiverEnd::GaveUp(_)) => Ok(()),
-            Err(error) => Err(Failure::new(format!("the receiver ended: {error}"))),
+        match self.0.stop().await {
+            Some(ReceiverEnd::LogFailed(error)) => Err(error.into()),
+            Some(ReceiverEnd::Stopped(_) | ReceiverEnd::GaveUp(_)) | None => Ok(()),
         }
     }
 }

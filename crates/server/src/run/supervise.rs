@@ -41,7 +41,7 @@ use crate::listen::{ListenError, Listener, NotReady};
 use crate::logging::{current_log_file, start_logging};
 use crate::monitoring::{Board, Monitor};
 
-/// Threads for start-up packets, senders and the receiver; SQL sessions have their own.
+/// Threads for start-up packets; sessions, senders and the receiver have their own.
 const ASYNC_THREADS: usize = 2;
 /// How often a follower looks for the file that promotes it.
 const PROMOTE_FILE_INTERVAL: Duration = Duration::from_millis(50);
@@ -141,7 +141,7 @@ impl Start {
         let (node, receiving) = if follower {
             let (parts, sink) = open_follower(options, directory, disk, settings, control)?;
             let node = Node::new(parts, access);
-            let receiving = Receiving::start(runtime, &node, sink);
+            let receiving = Receiving::start(&node, sink)?;
             (node, Some(receiving))
         } else {
             let promoting = control.state == ControlState::Promoting;

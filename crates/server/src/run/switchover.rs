@@ -249,7 +249,7 @@ impl Ready {
         };
         let waited = begun.elapsed();
         survives_crash("switchover: taken over");
-        let followed = follow(node, runtime, held, &writer, &other.host(), began);
+        let followed = follow(node, held, &writer, &other.host(), began);
         let told = match &followed {
             Ok(_) => began.map(|began| SwitchedOver { began, held: waited }).ok_or_else(unknown_outcome),
             Err(failure) => Err(refused(format!("handed over, and could not follow: {}", failure.message))),
@@ -403,7 +403,6 @@ fn write_standby_signal(node: &Node) -> Result<(), ErrorFields> {
 /// sink, and replay goes on from the last checkpoint. Sessions stay.
 fn follow(
     node: &Arc<Node>,
-    runtime: &Runtime,
     held: HeldWriters,
     writer: &WalWriter,
     host: &str,
@@ -441,7 +440,7 @@ fn follow(
     })?;
     survives_crash("switchover: control file");
     node.failover.heard();
-    let receiving = Receiving::start(runtime, node, sink);
+    let receiving = Receiving::start(node, sink)?;
     start_replay(node)?;
     tracing::info!(event = "switched_over", to = host, %end, "this node follows");
     Ok(receiving)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use walship_node::{BackendKind, BackendStart, Interrupt};
 use walship_protocol::wire::ReplicationMode;
 use walship_protocol::wire::{
@@ -17,8 +17,11 @@ use walship_sql::SessionHost;
 use walship_sql::roles::Identity;
 
 use super::Host;
-use crate::listen::{ReplicationConnection, ReplicationHandler};
+use crate::listen::{ReplicationConnection, ReplicationHandler, Socket};
 use crate::run::host::sql::backend_tls;
+
+/// Name of the threads that serve replication connections.
+pub(crate) const SENDER_THREAD: &str = "wal sender";
 
 /// Lets replication connections in: greets them, and serves them until they end.
 pub(crate) struct ReplicationDoor {
@@ -51,45 +54,71 @@ async fn serve(host: Host, connection: ReplicationConnection) -> Result<(), Conn
         put_error(&mut out, &error.fatal());
         return Ok(socket.write_all(&out).await?);
     }
-    let ended = Arc::new(Notify::new());
-    let hook = Arc::clone(&ended);
-    let user = identity.user.clone();
-    let application_name = parameters.application_name().to_owned();
-    let client = match client {
-        ClientAddress::Tcp(address) => Some(address),
-        ClientAddress::Local => None,
-    };
-    let start = BackendStart {
-        kind: BackendKind::WalSender,
-        database: None,
-        user: user.clone(),
-        application_name: application_name.clone(),
-        client_address: client,
-        tls: identity.tls.as_deref().map(backend_tls),
-    };
-    let registered = host.backends.register(
-        start,
-        Arc::new(move |interrupt| {
-            if interrupt == Interrupt::Terminate {
-                hook.notify_one();
-            }
-        }),
-    );
-    let mut greeting = BytesMut::new();
-    let reported = reported_settings(&host, &identity, &application_name);
-    put_greeting(&mut greeting, &reported, registered.pid(), registered.key());
-    socket.write_all(&greeting).await?;
-    socket.flush().await?;
-    let session = ReplicationSession {
-        pid: registered.pid(),
-        user,
-        superuser: identity.superuser,
-        application_name,
-        client,
-    };
-    tokio::select! {
-        result = serve_replication(socket, BytesMut::new(), session, Arc::new(host)) => result,
-        () = ended.notified() => Ok(()),
+    let (over, is_over) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let admitted =
+        Admitted { socket, application_name: parameters.application_name().to_owned(), client, identity };
+    std::thread::Builder::new().name(SENDER_THREAD.to_owned()).spawn(move || {
+        let result = runtime.block_on(admitted.serve(host));
+        // the node may be gone
+        let _ = over.send(result);
+    })?;
+    // a panic has been reported by itself
+    is_over.await.unwrap_or(Err(ConnectionError::Closed))
+}
+
+/// A connection that gets a thread of its own, as PostgreSQL's walsenders are processes: a
+/// commit that waits for a follower wakes it without the detour over another thread.
+struct Admitted {
+    socket: Socket,
+    application_name: String,
+    client: ClientAddress,
+    identity: Identity,
+}
+
+impl Admitted {
+    async fn serve(self, host: Host) -> Result<(), ConnectionError> {
+        let Admitted { mut socket, application_name, client, identity } = self;
+        socket.change_runtime()?;
+        let ended = Arc::new(Notify::new());
+        let hook = Arc::clone(&ended);
+        let user = identity.user.clone();
+        let client = match client {
+            ClientAddress::Tcp(address) => Some(address),
+            ClientAddress::Local => None,
+        };
+        let start = BackendStart {
+            kind: BackendKind::WalSender,
+            database: None,
+            user: user.clone(),
+            application_name: application_name.clone(),
+            client_address: client,
+            tls: identity.tls.as_deref().map(backend_tls),
+        };
+        let registered = host.backends.register(
+            start,
+            Arc::new(move |interrupt| {
+                if interrupt == Interrupt::Terminate {
+                    hook.notify_one();
+                }
+            }),
+        );
+        let mut greeting = BytesMut::new();
+        let reported = reported_settings(&host, &identity, &application_name);
+        put_greeting(&mut greeting, &reported, registered.pid(), registered.key());
+        socket.write_all(&greeting).await?;
+        socket.flush().await?;
+        let session = ReplicationSession {
+            pid: registered.pid(),
+            user,
+            superuser: identity.superuser,
+            application_name,
+            client,
+        };
+        tokio::select! {
+            result = serve_replication(socket, BytesMut::new(), session, Arc::new(host)) => result,
+            () = ended.notified() => Ok(()),
+        }
     }
 }
 

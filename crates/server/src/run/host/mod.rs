@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::node::Node;
 
-pub(crate) use door::ReplicationDoor;
+pub(crate) use door::{ReplicationDoor, SENDER_THREAD};
 
 /// The node behind the traits by which sessions, senders and receivers know it.
 #[derive(Clone)]

@@ -1,13 +1,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::runtime::Runtime;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use walship_disk::SharedDisk;
 use walship_node::DataDirectory;
 use walship_replication::receiver::{
-    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, run_receiver,
+    ReceiverEnd, ReceiverError, ReceiverHost, ReceiverReport, ReceiverSettings, ReceiverTask, ReceiverThread,
 };
 use walship_types::{Lsn, SegmentSize, SystemId, TimelineHistory};
 use walship_wal::{PositionWatch, WaitOutcome, WalConfig, WalSink, WalSource, write_history};
@@ -62,23 +59,16 @@ impl ReceiverHost for RewindHost {
 
 /// Receives the source's log from the fork on, while pages are fetched.
 pub(super) struct Receiving {
-    task: JoinHandle<ReceiverEnd>,
-    stop: watch::Sender<bool>,
+    thread: ReceiverThread,
     source: WalSource,
 }
 
 impl Receiving {
-    pub(super) fn start(
-        runtime: &Runtime,
-        host: &RewindHost,
-        config: WalConfig,
-        at: Lsn,
-    ) -> Result<Receiving, Failure> {
+    pub(super) fn start(host: &RewindHost, config: WalConfig, at: Lsn) -> Result<Receiving, Failure> {
         let sink = WalSink::open(config, at)?;
         let source = sink.source();
-        let (stop, stopped) = watch::channel(false);
-        let task = ReceiverTask { host: Arc::new(host.clone()), sink, retry: false, stop: stopped };
-        Ok(Receiving { task: runtime.spawn(run_receiver(task)), stop, source })
+        let task = ReceiverTask { host: Arc::new(host.clone()), sink, retry: false };
+        Ok(Receiving { thread: ReceiverThread::start(task).map_err(Failure::new)?, source })
     }
 
     /// What came so far.
@@ -95,16 +85,15 @@ impl Receiving {
                 WaitOutcome::Reached => Ok(()),
                 _ => Err(Failure::new(positions.flush.closed_reason().unwrap_or_default())),
             },
-            ended = &mut self.task => Err(failure(ended.ok())),
+            ended = self.thread.ended() => Err(failure(Some(ended))),
         }
     }
 
     /// Ends it; everything that came is durable.
     pub(super) async fn finish(self) -> Result<Box<WalSink>, Failure> {
-        let _ = self.stop.send(true);
-        match self.task.await {
-            Ok(ReceiverEnd::Stopped(sink)) => Ok(sink),
-            ended => Err(failure(ended.ok())),
+        match self.thread.stop().await {
+            Some(ReceiverEnd::Stopped(sink)) => Ok(sink),
+            ended => Err(failure(ended)),
         }
     }
 }

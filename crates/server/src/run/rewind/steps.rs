@@ -280,7 +280,7 @@ impl Rewind<'_> {
         let common = up_to(own, fork)?;
         cut_log(&common, fork.lsn, &first.stretch().kept())?;
         kill_point("cut");
-        let mut receiving = Receiving::start(self.runtime, &self.host, common.clone(), fork.lsn)?;
+        let mut receiving = Receiving::start(&self.host, common.clone(), fork.lsn)?;
         let from = match leaves_here {
             true => self.runtime.block_on(states_at_fork(&mut receiving, fork.lsn))?,
             false => self.states_from_checkpoint(&common, fork)?,
