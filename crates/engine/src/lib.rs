@@ -53,5 +53,5 @@ pub use options::EngineOptions;
 pub use page_source::PageSource;
 pub use raw_file::raw_file;
 pub use scrub::{PageMismatch, SCRUB_SLICE_PAGES, ScrubReport, scrub};
-pub use session::{Session, StatementEnd};
+pub use session::{Answers, Session, StatementEnd};
 pub use turn::WaitLimits;

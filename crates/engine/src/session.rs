@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use rusqlite::{Connection, InterruptHandle, MAIN_DB, TransactionState};
 use walship_types::Lsn;
-use walship_wal::WalWriter;
+use walship_wal::{PositionWatch, WalWriter};
 
 use crate::EngineError;
 use crate::capture::Author;
@@ -25,8 +25,7 @@ pub struct Session {
     turn: Option<HeldTurn>,
     /// Whether the connection is told to refuse writes.
     query_only: bool,
-    /// Whether readers need not wait for the flush of this session's commits.
-    asynchronous: bool,
+    answers: Answers,
     /// What it is called in views; 0 if nobody has said.
     number: i32,
     /// Dropped after the connection.
@@ -44,6 +43,20 @@ pub struct StatementEnd {
     /// End of the session's commit in the log, if it made one: the position that
     /// has to be flushed, or more, before the client is answered.
     pub commit: Option<Lsn>,
+    /// When it got there.
+    pub logged_at: Option<Instant>,
+}
+
+/// What has to be before the clients of a session are told of its commits.
+#[derive(Debug, Clone, Default)]
+pub enum Answers {
+    /// Nothing more. Then nobody who reads its commits waits for their flush either.
+    AtOnce,
+    /// The commit is flushed.
+    #[default]
+    WhenFlushed,
+    /// This position is reached, which lags behind the flush.
+    WhenReached(Arc<PositionWatch>),
 }
 
 impl std::fmt::Debug for Session {
@@ -68,7 +81,7 @@ impl Session {
             signals,
             turn: None,
             query_only: false,
-            asynchronous: false,
+            answers: Answers::default(),
             number: 0,
             database,
         };
@@ -112,10 +125,10 @@ impl Session {
         self.number = number;
     }
 
-    /// Says whether the session commits with `synchronous_commit = off`: then
-    /// nobody who reads its commits waits for their flush.
-    pub fn set_asynchronous(&mut self, asynchronous: bool) {
-        self.asynchronous = asynchronous;
+    /// Says what the session's client waits for, from its next commit on. The wait itself
+    /// is the caller's; a session whose work another thread does goes on when it is over.
+    pub fn set_answers(&mut self, answers: Answers) {
+        self.answers = answers;
     }
 
     /// To be called before a statement that may write the database: waits for the
@@ -134,7 +147,7 @@ impl Session {
     /// Runs a statement that commits by itself, with the turn: everything from
     /// [`Session::before_write`] to [`Session::after_statement`]. If others have the
     /// turn, it may be run on the thread of one of them, while this one waits; this one
-    /// then goes on when its commit is flushed. So `statement` must not wait for
+    /// then goes on when its client may be answered, or a little earlier. So `statement` must not wait for
     /// anything but the database. An error means that it was not run, or that what it
     /// committed could not be logged, in which case that is the cause of its own.
     pub fn run_queued(
@@ -145,7 +158,7 @@ impl Session {
         let database = Arc::clone(&self.database);
         database.shared.may_wait_to_write()?;
         database.check_open()?;
-        let (begun, asynchronous) = (Instant::now(), self.asynchronous);
+        let (begun, answers) = (Instant::now(), self.answers.clone());
         let mut end = Ok(StatementEnd::default());
         let queued = database.turns.run(limits, &mut |turn| {
             let mut writer = None;
@@ -154,11 +167,13 @@ impl Session {
                 statement();
                 self.after_statement()
             });
-            match (&end, writer) {
-                (Ok(StatementEnd { commit: Some(lsn) }), Some(writer)) if !asynchronous => {
-                    Resume::Flushed(writer, *lsn)
-                }
-                _ => Resume::Now,
+            let Some((lsn, writer)) = end.as_ref().ok().and_then(|end| end.commit).zip(writer) else {
+                return Resume::Now;
+            };
+            match &answers {
+                Answers::AtOnce => Resume::Now,
+                Answers::WhenFlushed => Resume::Reached { lsn, writer, last: None },
+                Answers::WhenReached(last) => Resume::Reached { lsn, writer, last: Some(Arc::clone(last)) },
             }
         });
         queued.map_err(|ended| database.ended(ended, begun))?;
@@ -245,8 +260,9 @@ impl Session {
             true => Author::Session { ends_at: happened.committed_at },
             false => Author::Foreign,
         };
-        let captured = self.database.capture(&held.turn, author, !self.asynchronous, &held.writer)?;
-        Ok(StatementEnd { commit: captured.own })
+        let durable = !matches!(self.answers, Answers::AtOnce);
+        let captured = self.database.capture(&held.turn, author, durable, &held.writer)?;
+        Ok(StatementEnd { commit: captured.own, logged_at: captured.own.map(|_| Instant::now()) })
     }
 
     /// Refuses writes in SQLite itself wherever this node is not a leader.

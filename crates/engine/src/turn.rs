@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use walship_types::Lsn;
-use walship_wal::WalWriter;
+use walship_wal::{PositionWatch, WalWriter};
 
 /// How often a waiter looks at its cancel flag, which nobody signals.
 const CANCEL_POLL: Duration = Duration::from_millis(20);
@@ -54,8 +54,9 @@ pub(crate) type Work<'a> = dyn FnMut(Turn) -> Resume + Send + 'a;
 pub(crate) enum Resume {
     /// At once.
     Now,
-    /// When the log is flushed up to there: it would only wait for that next.
-    Flushed(Arc<WalWriter>, Lsn),
+    /// When the log is flushed up to there, or rather when `last` is there, which comes
+    /// after that: it would only wait for that next.
+    Reached { lsn: Lsn, writer: Arc<WalWriter>, last: Option<Arc<PositionWatch>> },
 }
 
 /// How many times in a row the one who gives up the turn does the work of those who
@@ -243,9 +244,10 @@ impl TurnQueue {
             state.lends = false;
             let returned = state.returned;
             match done {
-                Ok(Resume::Flushed(writer, lsn)) => {
+                Ok(Resume::Reached { lsn, writer, last }) => {
                     next.phase.store(DONE, Ordering::Release);
-                    writer.positions().flush.unpark_at(lsn, &next.thread);
+                    let last = last.as_deref().unwrap_or(&writer.positions().flush);
+                    last.unpark_at(lsn, &next.thread);
                     flush = Some((writer, lsn));
                 }
                 Ok(Resume::Now) => next.go_on(DONE),

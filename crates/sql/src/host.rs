@@ -19,6 +19,22 @@ use crate::roles::{Identity, Privileges, RoleChange};
 /// The settings of one session, shared with the SQL functions that read and set them.
 pub type SharedSessionSettings = Arc<Mutex<SessionSettings>>;
 
+/// A commit that is in the log, and perhaps not durable yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logged {
+    /// Its end.
+    pub end: Lsn,
+    /// When it got there; waits for it count from then.
+    pub at: Instant,
+}
+
+impl Logged {
+    /// One that got there just now.
+    pub fn now(end: Lsn) -> Logged {
+        Logged { end, at: Instant::now() }
+    }
+}
+
 /// How long a session waits for its turn to write.
 #[derive(Debug, Clone, Copy)]
 pub struct TurnLimits<'a> {
@@ -43,7 +59,7 @@ pub trait SessionEngine {
         &mut self,
         limits: TurnLimits<'_>,
         statement: &mut (dyn FnMut() + Send),
-    ) -> Result<Option<Lsn>, SqlError> {
+    ) -> Result<Option<Logged>, SqlError> {
         self.before_write(limits)?;
         statement();
         self.after_statement()
@@ -51,7 +67,7 @@ pub trait SessionEngine {
 
     /// To be called at the end of every statement, failed ones too: notes what was committed and lets the turn
     /// go when no transaction is open. Where this returns a position, the commit is in the log up to it.
-    fn after_statement(&mut self) -> Result<Option<Lsn>, SqlError>;
+    fn after_statement(&mut self) -> Result<Option<Logged>, SqlError>;
 
     /// How far the log must be durable before this session's last read may be answered.
     fn read_horizon(&mut self) -> Result<Lsn, SqlError>;
@@ -172,7 +188,7 @@ pub trait SessionHost: Send + Sync {
     /// of a warning is shown, and the commit acknowledged; any other means that it must not be.
     fn wait_for_commit(
         &self,
-        lsn: Lsn,
+        commit: Logged,
         level: SynchronousCommit,
         start: &SessionStart,
     ) -> Result<(), SqlError>;

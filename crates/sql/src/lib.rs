@@ -30,8 +30,8 @@ pub use channel::ChannelError;
 pub use command::role_tag;
 pub use error::SqlError;
 pub use host::{
-    Activity, ClientAddress, Registration, SessionEngine, SessionHost, SessionStart, SharedSessionSettings,
-    TurnLimits,
+    Activity, ClientAddress, Logged, Registration, SessionEngine, SessionHost, SessionStart,
+    SharedSessionSettings, TurnLimits,
 };
 pub use session::{Connecting, run_session};
 pub use signals::{CancelReason, EndReason, NOT_LEADER, Signals, Wake};

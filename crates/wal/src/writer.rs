@@ -131,18 +131,26 @@ impl WalWriter {
     /// next one. With a full disk it waits until there is room; to be able to give up,
     /// use [`request_flush`](Self::request_flush) and wait on the flush position.
     pub fn flush(&self, upto: Lsn) -> Result<(), WalError> {
-        let flush = &self.core.positions.flush;
-        if flush.get() >= upto {
+        if self.core.positions.flush.get() >= upto {
             return Ok(());
         }
         let upto = upto.min(self.core.insert.lock().position());
-        flush_here(&self.core);
-        if flush.get() < upto {
-            self.core.request_flush(upto);
-        }
-        match flush.wait(upto) {
+        self.begin_flush(upto);
+        match self.core.positions.flush.wait(upto) {
             WaitOutcome::Reached => Ok(()),
             _ => Err(self.core.closed_error()),
+        }
+    }
+
+    /// The same for who waits for something that comes after the flush: does it here if
+    /// nobody is at it, and does not wait for whoever is.
+    pub fn begin_flush(&self, upto: Lsn) {
+        let flushed = || self.core.positions.flush.get() >= upto;
+        if !flushed() {
+            flush_here(&self.core);
+        }
+        if !flushed() {
+            self.request_flush(upto);
         }
     }
 

@@ -1,11 +1,10 @@
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use walship_node::{SenderState, SyncLevel, SyncState};
 use walship_settings::{StandbyMethod, StandbyNames, SynchronousCommit, Typed as _};
 use walship_sql::catalog::SynchronousRow;
-use walship_sql::{CancelReason, EndReason, SessionStart, SqlError, SqlState};
-use walship_types::Lsn;
-use walship_wal::WaitOutcome;
+use walship_sql::{CancelReason, EndReason, Logged, SessionStart, SqlError, SqlState};
+use walship_wal::{PositionWatch, WaitOutcome};
 
 use super::Node;
 
@@ -64,40 +63,36 @@ impl Node {
         }
     }
 
-    /// Lets followers know what a commit is about to wait for.
-    pub(crate) fn ask_followers(&self, commit: SynchronousCommit) {
-        if let Some(level) = level_of(commit) {
-            self.senders.synchronous().ask(level);
-        }
+    /// The position that a commit of this level waits for, if there is a rule; lets followers know that it does.
+    pub(crate) fn ask_followers(&self, commit: SynchronousCommit) -> Option<Arc<PositionWatch>> {
+        let level = level_of(commit)?;
+        let synchronous = self.senders.synchronous();
+        synchronous.names()?;
+        synchronous.ask(level);
+        Some(Arc::clone(synchronous.released(level)))
     }
 
-    /// Waits until the synchronous followers have a commit, which is durable here already.
+    /// Waits until the synchronous followers have a commit. If it is not durable here by then, it was the rule that
+    /// went.
     ///
     /// As in PostgreSQL, a cancel ends the wait with a warning and not the commit, `statement_timeout` does not count,
     /// and the end of the session leaves the commit unacknowledged.
     pub(crate) fn wait_for_followers(
         &self,
-        lsn: Lsn,
-        commit: SynchronousCommit,
+        commit: Logged,
+        released: &PositionWatch,
         start: &SessionStart,
     ) -> Result<(), SqlError> {
-        let Some(level) = level_of(commit) else { return Ok(()) };
-        let synchronous = self.senders.synchronous();
-        let released = synchronous.released(level);
-        if synchronous.names().is_none() {
+        if released.get() >= commit.end {
+            self.commit_waits.followers.observe(commit.at.elapsed());
             return Ok(());
         }
-        if released.get() >= lsn {
-            self.commit_waits.followers.observe(Duration::ZERO);
-            return Ok(());
-        }
-        let began = Instant::now();
         let _shown = self.backends.waiting(start.pid, "IPC", "SyncRep");
         let signals = &start.signals;
         let told = || signals.end_reason().is_some() || signals.take_cancel() == Some(CancelReason::User);
-        match released.wait_blocking(lsn, None, told) {
+        match released.wait_blocking(commit.end, None, told) {
             WaitOutcome::Reached | WaitOutcome::TimedOut | WaitOutcome::Closed => {
-                self.commit_waits.followers.observe(began.elapsed());
+                self.commit_waits.followers.observe(commit.at.elapsed());
                 Ok(())
             }
             WaitOutcome::Cancelled if signals.end_reason() == Some(EndReason::NotLeader) => Err(SqlError::fatal(

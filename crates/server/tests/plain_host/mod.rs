@@ -16,7 +16,7 @@ use walship_settings::{SessionIdentity, SessionSettings, Settings, SharedSetting
 use walship_sql::ClientAddress;
 use walship_sql::roles::{Identity, RoleChange};
 use walship_sql::{
-    Activity, CancelReason, PgType, Registration, SessionEngine, SessionHost, SessionStart, Signals,
+    Activity, CancelReason, Logged, PgType, Registration, SessionEngine, SessionHost, SessionStart, Signals,
     SqlError, SqlState, TurnLimits,
 };
 use walship_types::Lsn;
@@ -55,7 +55,7 @@ impl SessionEngine for PlainEngine {
         Ok(())
     }
 
-    fn after_statement(&mut self) -> Result<Option<Lsn>, SqlError> {
+    fn after_statement(&mut self) -> Result<Option<Logged>, SqlError> {
         if self.holds && self.connection.is_autocommit() {
             self.let_go();
         }
@@ -170,7 +170,7 @@ impl SessionHost for PlainHost {
 
     fn wait_for_commit(
         &self,
-        _lsn: Lsn,
+        _commit: Logged,
         _level: SynchronousCommit,
         _start: &SessionStart,
     ) -> Result<(), SqlError> {

@@ -12,7 +12,7 @@ use super::{Session, Stop};
 use crate::command::{Command, Discard, role_tag};
 use crate::error::SqlError;
 use crate::guard::Guard;
-use crate::host::TurnLimits;
+use crate::host::{Logged, TurnLimits};
 use crate::roles::RoleChange;
 
 impl<S: Read + Write> Session<S> {
@@ -39,7 +39,7 @@ impl<S: Read + Write> Session<S> {
             Command::CreateDatabase { name, page_size } => {
                 self.check_writable("CREATE DATABASE")?;
                 let lsn = self.host.create_database(name, *page_size)?;
-                self.note_commit(lsn);
+                self.note_commit(Logged::now(lsn));
                 "CREATE DATABASE"
             }
             Command::Role(change) => self.change_roles(change)?,
@@ -145,7 +145,7 @@ impl<S: Read + Write> Session<S> {
             return Err(SqlError::new(SqlState::OBJECT_IN_USE, "cannot drop the currently open database"));
         }
         match self.host.drop_database(name, if_exists)? {
-            Some(lsn) => self.note_commit(lsn),
+            Some(lsn) => self.note_commit(Logged::now(lsn)),
             None => {
                 let notice = format!("database \"{name}\" does not exist, skipping");
                 wire::put_error(
@@ -176,7 +176,7 @@ impl<S: Read + Write> Session<S> {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let limits = TurnLimits { deadline, cancel: self.start.signals.interrupted() };
         if let Some(lsn) = self.host.change_roles(change, &self.start, limits)? {
-            self.note_commit(lsn);
+            self.note_commit(Logged::now(lsn));
         }
         Ok(tag)
     }

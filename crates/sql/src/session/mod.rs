@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use walship_protocol::wire::{self, FrontendMessage, Severity, SqlState, TransactionStatus};
 use walship_settings::{Settings, SynchronousCommit, Typed};
-use walship_types::Lsn;
 
 use self::extended::{Portal, Prepared};
 use self::transaction::Transaction;
@@ -23,7 +22,7 @@ use super::channel::{Channel, ChannelError};
 use super::command::without_passwords;
 use super::error::SqlError;
 use super::guard::Guard;
-use super::host::{Activity, Registration, SessionEngine, SessionHost, SessionStart};
+use super::host::{Activity, Logged, Registration, SessionEngine, SessionHost, SessionStart};
 use super::plan::PlanCache;
 use super::signals::{EndReason, NOT_LEADER};
 use super::timer::{AlarmClock, Expiry};
@@ -65,7 +64,7 @@ struct Session<S> {
     clock: AlarmClock,
     transaction: Transaction,
     /// Where the log has to be before what was answered may be sent, and how safe that has to be.
-    unacknowledged: Option<(Lsn, SynchronousCommit)>,
+    unacknowledged: Option<(Logged, SynchronousCommit)>,
     /// Whether rows were read that the log may not hold yet.
     has_read: bool,
     /// After an error in an extended query, until Sync.
@@ -174,16 +173,17 @@ impl<S: Read + Write> Session<S> {
 
     /// Notes a commit at the level that is set now: `SET LOCAL` ends with the transaction. Of several that are
     /// answered together, the highest level counts for all.
-    fn note_commit(&mut self, lsn: Lsn) {
+    fn note_commit(&mut self, commit: Logged) {
         let level = self.start.settings.lock().synchronous_commit();
-        let before = self.unacknowledged.unwrap_or((lsn, level));
-        self.unacknowledged = Some((before.0.max(lsn), before.1.max(level)));
+        let before = self.unacknowledged.map_or(level, |(_, level)| level);
+        // a later one ends later
+        self.unacknowledged = Some((commit, before.max(level)));
     }
 
     /// Waits until what was answered may be sent.
     fn settle(&mut self) -> Result<(), Stop> {
-        if let Some((lsn, level)) = self.unacknowledged.take()
-            && let Err(error) = self.host.wait_for_commit(lsn, level, &self.start)
+        if let Some((commit, level)) = self.unacknowledged.take()
+            && let Err(error) = self.host.wait_for_commit(commit, level, &self.start)
         {
             if error.report().severity == Severity::Error || error.ends_session() {
                 // what waits to be sent says that the commit holds

@@ -69,8 +69,8 @@ impl<S: Read + Write> Session<S> {
 
     /// Notes what SQLite committed, and lets the turn go where it may.
     pub(super) fn after_statement(&mut self) -> Result<(), SqlError> {
-        if let Some(lsn) = self.engine.after_statement()? {
-            self.note_commit(lsn);
+        if let Some(commit) = self.engine.after_statement()? {
+            self.note_commit(commit);
         }
         Ok(())
     }
@@ -102,7 +102,7 @@ impl<S: Read + Write> Session<S> {
         let noted = self.engine.run_queued(limits, &mut || stepped = lent.run());
         let noted = match noted {
             Ok(commit) => {
-                commit.into_iter().for_each(|lsn| self.note_commit(lsn));
+                commit.into_iter().for_each(|commit| self.note_commit(commit));
                 Ok(())
             }
             // a wait that was cancelled says why

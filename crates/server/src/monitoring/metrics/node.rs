@@ -69,7 +69,7 @@ fn commits(out: &mut Exposition, reading: &Reading) {
     let monitored = &reading.monitored;
     out.histogram(
         "walship_commit_wait_seconds",
-        "How long commits waited, for the log to be durable here, and then for synchronous followers.",
+        "How long commits waited: until the log was durable here, or until synchronous followers had it.",
         &[
             (&[("for", "flush")], &monitored.commit_flush),
             (&[("for", "followers")], &monitored.commit_followers),

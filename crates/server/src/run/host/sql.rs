@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use walship_engine::{EngineError, EngineErrorKind, Session, StatementEnd, WaitLimits};
+use walship_engine::{Answers, EngineError, EngineErrorKind, Session, StatementEnd, WaitLimits};
 use walship_node::{
     BackendGuard, BackendKind, BackendStart, BackendState, BackendTls, Interrupt, Slots, WaitShown,
     check_slot_name,
@@ -16,8 +16,8 @@ use walship_sql::ClientAddress;
 use walship_sql::catalog::{self, SessionContext, TURN_WAIT};
 use walship_sql::roles::{Identity, Privileges, RoleChange, TlsSession};
 use walship_sql::{
-    Activity, CancelReason, EndReason, PgType, Registration, SessionEngine, SessionHost, SessionStart,
-    Severity, Signals, SqlError, SqlState, TurnLimits, role_tag,
+    Activity, CancelReason, EndReason, Logged, PgType, Registration, SessionEngine, SessionHost,
+    SessionStart, Severity, Signals, SqlError, SqlState, TurnLimits, role_tag,
 };
 use walship_types::{DatabaseName, Lsn, PageSize, Timestamp};
 use walship_wal::{PositionWatch, WaitOutcome};
@@ -123,18 +123,26 @@ impl SessionHost for Host {
 
     fn wait_for_commit(
         &self,
-        lsn: Lsn,
+        commit: Logged,
         level: SynchronousCommit,
         start: &SessionStart,
     ) -> Result<(), SqlError> {
+        // what followers have was flushed here before: the wait for them is the only one
+        let followers = self.ask_followers(level).map(|released| {
+            if let NodeLog::Leader(writer) = self.log() {
+                writer.begin_flush(commit.end);
+            }
+            self.wait_for_followers(commit, &released, start)
+        });
         if level != SynchronousCommit::Off {
-            self.ask_followers(level);
-            let began = Instant::now();
-            self.wait_for_flush(lsn, start)?;
-            self.commit_waits.flush.observe(began.elapsed());
+            self.wait_for_flush(commit.end, start)?;
         }
-        self.note_commit(lsn);
-        self.wait_for_followers(lsn, level, start)?;
+        self.note_commit(commit.end);
+        match followers {
+            Some(released) => released?,
+            None if level != SynchronousCommit::Off => self.commit_waits.flush.observe(commit.at.elapsed()),
+            None => {}
+        }
         self.check_not_fenced()
     }
 
@@ -359,16 +367,21 @@ struct NodeSession {
 impl NodeSession {
     /// Tells the engine whether readers have to wait for what is about to be written.
     fn follow_settings(&mut self) {
-        let asynchronous = self.start.settings.lock().synchronous_commit() == SynchronousCommit::Off;
-        self.session.set_asynchronous(asynchronous);
+        let level = self.start.settings.lock().synchronous_commit();
+        self.session.set_answers(match (level, self.node.ask_followers(level)) {
+            (SynchronousCommit::Off, _) => Answers::AtOnce,
+            (_, None) => Answers::WhenFlushed,
+            (_, Some(released)) => Answers::WhenReached(released),
+        });
     }
 
-    fn note_end(&self, end: Result<StatementEnd, EngineError>) -> Result<Option<Lsn>, SqlError> {
+    fn note_end(&self, end: Result<StatementEnd, EngineError>) -> Result<Option<Logged>, SqlError> {
         let end = end.map_err(|e| self.write_error(&e))?;
-        if let Some(lsn) = end.commit {
-            self.context.set_last_commit(lsn);
+        let commit = end.commit.zip(end.logged_at).map(|(end, at)| Logged { end, at });
+        if let Some(commit) = commit {
+            self.context.set_last_commit(commit.end);
         }
-        Ok(end.commit)
+        Ok(commit)
     }
 
     /// Shows that the session waits for its turn, if it is going to.
@@ -404,7 +417,7 @@ impl SessionEngine for NodeSession {
         &mut self,
         limits: TurnLimits<'_>,
         statement: &mut (dyn FnMut() + Send),
-    ) -> Result<Option<Lsn>, SqlError> {
+    ) -> Result<Option<Logged>, SqlError> {
         self.follow_settings();
         let _shown = self.shown_waiting();
         let end = self.session.run_queued(&wait_limits(limits), statement);
@@ -429,7 +442,7 @@ impl SessionEngine for NodeSession {
         self.context.take_failure()
     }
 
-    fn after_statement(&mut self) -> Result<Option<Lsn>, SqlError> {
+    fn after_statement(&mut self) -> Result<Option<Logged>, SqlError> {
         let end = self.session.after_statement();
         self.note_end(end)
     }
