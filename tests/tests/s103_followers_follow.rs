@@ -137,6 +137,28 @@ fn a_leader_that_appears_among_the_hosts_is_found_well_before_the_next_attempt()
 }
 
 #[test]
+fn a_leader_that_hands_over_is_left_for_the_one_that_leads() {
+    let lab = Lab::new();
+    let first = lab.leader();
+    let second = lab.follower_with("second", first.port(), &[]);
+    first.sql("CREATE TABLE t(v); INSERT INTO t VALUES('one')");
+    let primary = hosts(&[&first, &second]);
+    let arguments = ["--primary", &primary, "--name", "third", "-c", "wal_retrieve_retry_interval=10min"];
+    let mut third = lab.node(Role::Follower, "third", &arguments);
+    third.start();
+    wait_caught_up(&first, &third);
+    // from here on its log comes from a node that leads no more, over the same connection
+    let (from, to) = (hosts(&[&first]), hosts(&[&second]));
+    lab.walctl(&["switchover", "--from", &from, "--to", &to]).success();
+    second.sql("INSERT INTO t VALUES('two')");
+    let port = second.port().to_string();
+    wait_until("it goes over to the leader", || {
+        third.sql("SELECT sender_port FROM pg_stat_wal_receiver") == port
+    });
+    assert_identical(&second, &third, "postgres");
+}
+
+#[test]
 fn a_follower_that_is_ahead_refuses_and_can_be_rewound() {
     let lab = Lab::new();
     let mut leader = lab.leader();

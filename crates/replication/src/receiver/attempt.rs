@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Notify;
 use walship_client::Connection;
 use walship_node::ReceiverStatus;
 use walship_protocol::{Command, HostAddress, ReceiverHalf, ReceiverOptions};
@@ -51,12 +52,18 @@ impl Attempt<'_> {
         let Candidate { mut connection, primary, leads, .. } =
             choose(&target, &settings, self.host, &own).await?;
         let host = self.host;
+        let may_follow = Notify::new();
+        if !leads {
+            may_follow.notify_one();
+        }
+        let leader_found = async {
+            may_follow.notified().await;
+            leader_appears(&target, &settings, host, &own).await;
+        };
         // the rest of a stream that a better sender ends goes with its connection
         let result = tokio::select! {
-            result = self.with(&mut connection, &settings, primary.timeline) => result,
-            () = leader_appears(&target, &settings, host, &own), if !leads => {
-                Err(ReceiverError::LeaderFound)
-            }
+            result = self.with(&mut connection, &settings, primary.timeline, &may_follow) => result,
+            () = leader_found => Err(ReceiverError::LeaderFound),
         };
         connection.close().await;
         result
@@ -67,6 +74,7 @@ impl Attempt<'_> {
         connection: &mut Connection,
         settings: &ReceiverSettings,
         timeline: TimelineId,
+        may_follow: &Notify,
     ) -> Result<(), ReceiverError> {
         let end = self.log.flushed();
         let newest = fetch_newest(connection, self.host, self.history, end, timeline).await?;
@@ -108,6 +116,10 @@ impl Attempt<'_> {
                 }
             };
             self.switch(history, next)?;
+            if next.timeline > timeline {
+                // a leader whose timeline goes on has handed over, and nothing on this connection says so
+                may_follow.notify_one();
+            }
         }
     }
 
