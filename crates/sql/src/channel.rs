@@ -42,9 +42,11 @@ pub enum ChannelError {
 #[derive(Debug)]
 pub(crate) struct Channel<S> {
     stream: S,
-    // received and not yet consumed: input[start..]
+    // received and not yet consumed: input[start..end]; what is behind is room to read into, which
+    // is not cleared for each message
     input: Vec<u8>,
     start: usize,
+    end: usize,
     /// What is to be sent.
     pub output: Vec<u8>,
 }
@@ -52,11 +54,11 @@ pub(crate) struct Channel<S> {
 impl<S: Read + Write> Channel<S> {
     /// A channel over a stream on which start-up is done; `received` are bytes already read from it.
     pub(crate) fn new(stream: S, received: Vec<u8>) -> Channel<S> {
-        Channel { stream, input: received, start: 0, output: Vec::new() }
+        Channel { stream, start: 0, end: received.len(), input: received, output: Vec::new() }
     }
 
     fn pending(&self) -> &[u8] {
-        self.input.get(self.start..).unwrap_or_default()
+        self.input.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Type byte of the next message, if it has arrived.
@@ -95,7 +97,7 @@ impl<S: Read + Write> Channel<S> {
                     other => other?,
                 }
             }
-            let pending = self.input.get(self.start..).unwrap_or_default();
+            let pending = self.input.get(self.start..self.end).unwrap_or_default();
             let taken = pending.get(..bytes - body.len()).unwrap_or(pending);
             body.extend_from_slice(taken);
             self.start += taken.len();
@@ -104,17 +106,19 @@ impl<S: Read + Write> Channel<S> {
     }
 
     fn fill(&mut self) -> Result<(), ChannelError> {
-        self.input.drain(..self.start);
-        self.start = 0;
-        let filled = self.input.len();
-        self.input.resize(filled + READ_BYTES, 0);
+        self.input.copy_within(self.start..self.end, 0);
+        let filled = self.end - self.start;
+        (self.start, self.end) = (0, filled);
+        if self.input.len() < filled + READ_BYTES {
+            self.input.resize(filled + READ_BYTES, 0);
+        }
         let result = loop {
             match self.stream.read(self.input.get_mut(filled..).unwrap_or_default()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other,
             }
         };
-        self.input.truncate(filled + result.as_ref().map_or(0, |&n| n));
+        self.end += result.as_ref().map_or(0, |&n| n);
         match result {
             Ok(0) if filled == 0 => Err(ChannelError::Closed),
             Ok(0) => Err(ChannelError::Truncated),
