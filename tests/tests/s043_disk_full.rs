@@ -91,6 +91,10 @@ fn a_follower_pauses_and_resumes() {
     assert!(rows(&follower) >= before, "reads go on");
     let shown = leader.sql("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'follower'");
     assert_eq!(shown, "1", "the connection stays");
+    wait_until("what it has room for is durable", || {
+        let level = "SELECT flush_lsn = write_lsn AND write_lsn < sent_lsn FROM pg_stat_replication";
+        leader.sql(level) == "t"
+    });
 
     disk.make_room();
     assert_identical(&leader, &follower, "postgres");

@@ -79,22 +79,18 @@ impl Streaming<'_> {
             if self.pending.is_some() {
                 self.half.deaf(now);
             }
-            let mut silence_over = None;
-            let until = match self.half.next(now, Timestamp::now()) {
+            let (until, silence) = match self.half.next(now, Timestamp::now()) {
                 ReceiverRequest::Report(status) => {
                     self.connection.send_status(&StandbyMessage::Status(status)).await?;
                     continue;
                 }
-                ReceiverRequest::TimedOut { silence } => {
-                    silence_over = Some(silence);
-                    None
-                }
-                ReceiverRequest::Wait { until } => until,
+                ReceiverRequest::TimedOut { silence } => (None, Some(silence)),
+                ReceiverRequest::Wait { until } => (until, None),
             };
             let dirty = self.log.flushed() < self.log.written();
-            if self.pending.is_none() && (dirty || silence_over.is_some()) {
+            if self.pending.is_none() && (dirty || silence.is_some()) {
                 // a disk that was slow is no silence of the sender, who may have said much meanwhile
-                match (self.arrived().await, silence_over) {
+                match (self.arrived().await, silence) {
                     (Some(event), _) => {
                         if self.take(event?)?.is_break() {
                             return self.end().await;
@@ -103,6 +99,11 @@ impl Streaming<'_> {
                     (None, Some(silence)) => return Err(ReceiverError::TimedOut(silence)),
                     (None, None) => self.log.flush()?,
                 }
+                continue;
+            }
+            if dirty {
+                // those whose commits were written must not wait for room
+                self.log.flush()?;
                 continue;
             }
             // replay that has not started tells nobody when it does
