@@ -76,3 +76,18 @@ fn the_demonstration_runs_ends_and_resumes() {
     assert!(terminal.wait_exit().success(), "{}", terminal.written());
     assert!(terminal.written().contains("both stopped"), "{}", terminal.written());
 }
+
+#[test]
+fn the_demonstration_leaves_another_server_on_its_port_alone() {
+    let lab = Lab::new();
+    let other = lab.leader();
+    let data = lab.path().join("data");
+    let mut command = Command::new(program("demo"));
+    command.arg("--data").arg(&data).args(["--leader-port", &other.port().to_string()]);
+    command.args(["--follower-port", &Port::reserve().number().to_string()]);
+    let mut demo = Process::spawn("demo", command, &lab.path().join("demo.log"));
+    assert!(!demo.wait_exit(LIMIT).success());
+    let said = demo.output();
+    assert!(said.contains("the leader ended with") && said.contains("in use"), "{said}");
+    assert_eq!(other.sql("SELECT count(*) FROM pg_database WHERE datname = 'shop'"), "0");
+}

@@ -117,6 +117,7 @@ fn stop_signal() -> Result<Arc<AtomicBool>> {
 struct Server {
     name: &'static str,
     port: u16,
+    dir: PathBuf,
     log: PathBuf,
     child: Child,
 }
@@ -145,12 +146,12 @@ impl Server {
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
         die_with_parent(&mut command, libc::SIGTERM);
         let child = command.spawn().with_context(|| format!("start {binary}"))?;
-        Ok(Server { name, port, log, child })
+        Ok(Server { name, port, dir, log, child })
     }
 
     fn wait_ready(&mut self, stop: &AtomicBool) -> Result<()> {
         let start = Instant::now();
-        while Session::connect(self.port, "postgres").is_err() {
+        while !self.answers() {
             self.check_alive()?;
             if stop.load(Ordering::SeqCst) {
                 bail!("stopped before the {} was ready", self.name);
@@ -161,6 +162,18 @@ impl Server {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// Whether it is this server that answers on its port: another one's databases are not
+    /// ours to write to.
+    fn answers(&self) -> bool {
+        let Ok(session) = Session::connect(self.port, "postgres") else { return false };
+        let Ok(rows) = session.query("SHOW data_directory") else { return false };
+        let shown = rows.into_iter().flatten().flatten().next();
+        let own = self.dir.canonicalize();
+        shown.is_some_and(|shown| {
+            own.is_ok_and(|own| PathBuf::from(shown).canonicalize().is_ok_and(|dir| dir == own))
+        })
     }
 
     fn check_alive(&mut self) -> Result<()> {
