@@ -16,9 +16,9 @@ pub struct Monitored {
     pub name: String,
     /// Where it listens for SQL.
     pub port: i64,
-    /// How long commits waited for the log to be durable here.
+    /// How long commits that no follower has to confirm waited for the log to be durable here.
     pub commit_flush: Durations,
-    /// How long commits waited for synchronous followers.
+    /// How long the others waited for synchronous followers, the log here included.
     pub commit_followers: Durations,
     /// `max_connections`.
     pub connections_max: u64,
